@@ -1,0 +1,1 @@
+"""Texts in, tokenised and fingerprinted splits out."""
