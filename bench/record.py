@@ -1,0 +1,252 @@
+"""The record: the result of one run as one JSON document, version 1 of the schema.
+
+The names are a contract that reports, gates and other people's scripts read. Units are in the names. What doesn't
+apply to a run is null, never 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = 1
+
+Status = Literal["ok", "failed", "oom", "timeout", "diverged"]
+BackboneSource = Literal["hub", "local", "embedded", "random"]
+DataSource = Literal["hub", "local", "embedded"]
+Preset = Literal["full", "demo", "custom"]
+
+
+class Part(BaseModel):
+    """A part of the record: strict about its names, so that a typing error can't become a silent null."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="null")
+
+
+class RunError(Part):
+    """Why a run has no result: the exception's type (or the signal's name), what it said, its last lines."""
+
+    type: str
+    message: str
+    last_lines: list[str] = []
+
+
+class Backbone(Part):
+    """The pretrained model under the method; `revision` is a commit on the Hub, else a hash of the content."""
+
+    name: str
+    source: BackboneSource
+    revision: str
+    parameters: int | None = None
+
+
+class Majority(Part):
+    """What always naming the train split's most frequent style would score on the test split."""
+
+    style: str
+    accuracy: float
+    macro_f1: float
+
+
+class Sizes(Part):
+    """Passages in each split."""
+
+    train: int
+    validation: int
+    test: int
+
+
+class Data(Part):
+    """The splits, the same for every method. `revision` is a commit on the Hub, else null."""
+
+    name: str
+    source: DataSource
+    revision: str | None
+    fingerprint: str
+    styles: list[str]
+    categories: list[str]
+    sizes: Sizes
+    max_length: int
+    majority: Majority
+    duplicates: int = Field(description="texts that stand in more than one split")
+    truncated: int | None = Field(default=None, description="passages longer than max_length tokens")
+
+
+class Training(Part):
+    """How the run was trained: all that is the same for every method, and what was resolved on the machine."""
+
+    epochs: int
+    max_steps: int | None
+    steps: int | None
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    warmup_share: float
+    dtype: Literal["fp32", "bf16"]
+    device: str
+    threads: int
+    padding_share: float | None = None
+    feature_cache: bool | None = None
+
+
+class Parameters(Part):
+    """Counts of scalars, and the adapter's size on disk in bytes."""
+
+    trainable: int
+    total: int
+    adapter_bytes: int | None
+
+
+class Group(Part):
+    """Scores within one category or style."""
+
+    accuracy: float
+    macro_f1: float | None
+    examples: int
+
+
+class Scores(Part):
+    """Scores of the last epoch on the test split; the loss is the mean cross-entropy in nats."""
+
+    accuracy: float
+    macro_f1: float
+    loss: float
+    per_category: dict[str, Group]
+    per_style: dict[str, Group]
+
+
+class Epoch(Part):
+    """One pass over the train split; the validation figures are taken at its end. Epoch 0 is before training."""
+
+    epoch: int
+    train_loss: float | None
+    validation_loss: float
+    validation_accuracy: float
+
+
+class Quality(Part):
+    """How well it classifies. `predictions` is the name of the parquet file beside the record."""
+
+    test: Scores
+    epochs: list[Epoch]
+    best_epoch: int
+    predictions: str
+
+
+class Speed(Part):
+    """Seconds and real tokens a second: padding never counts. Training is training steps only."""
+
+    load_s: float
+    train_s: float | None = None
+    train_tokens_per_s: float | None = None
+    train_samples_per_s: float | None = None
+    step_s_median: float | None = None
+    step_s_p95: float | None = None
+    warmup_steps: int | None = None
+    warmup_s: float | None = None
+    features_s: float | None = None
+    features_reused: bool | None = None
+    matmul_share: float | None = None
+    eval_s: float
+    eval_tokens_per_s: float
+    eval_samples_per_s: float
+    eval_merged_tokens_per_s: float | None = None
+
+
+class Memory(Part):
+    """Peaks in bytes, each phase's own and the baseline included."""
+
+    peak_bytes: int
+    load_peak_bytes: int | None = None
+    train_peak_bytes: int | None = None
+    eval_peak_bytes: int | None = None
+    baseline_bytes: int | None = None
+    kind: Literal["rss", "cuda_allocated"]
+    reserved_bytes: int | None = None
+
+
+class Compute(Part):
+    """Deterministic figures of one fixed step."""
+
+    live_peak_bytes: int
+    flops: int
+    operators: int
+
+
+class Environment(Part):
+    """Where the run was made."""
+
+    python: str
+    torch: str
+    transformers: str
+    peft: str
+    platform: str
+    cpu: str
+    gpu: str | None
+    git_commit: str | None
+    git_dirty: bool | None
+    command: str
+
+
+class Record(Part):
+    """The result of one run."""
+
+    schema_version: int = Field(default=SCHEMA, alias="schema", serialization_alias="schema")
+    uid: str
+    status: Status
+    error: RunError | None = None
+    created_at: str = Field(description="UTC, ISO 8601")
+    wall_s: float
+    method: str
+    hyperparameters: dict[str, Any]
+    seed: int
+    preset: Preset
+    backbone: Backbone
+    data: Data
+    training: Training
+    parameters: Parameters | None = None
+    quality: Quality | None = None
+    speed: Speed | None = None
+    memory: Memory | None = None
+    compute: Compute | None = None
+    environment: Environment
+    checksum: str | None = None
+
+
+class RecordError(ValueError):
+    """A document that can't be read as a record: damaged, foreign, or of a newer schema."""
+
+
+def checksum(document: dict[str, Any]) -> str:
+    """Return the SHA-256 of a record's canonical JSON (sorted keys, no spaces) without its checksum field."""
+    body = {key: value for key, value in document.items() if key != "checksum"}
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def dumps(record: Record) -> str:
+    """Return the record as indented JSON with its checksum."""
+    document = record.model_dump(mode="json", by_alias=True)
+    document["checksum"] = checksum(document)
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def loads(text: str | bytes) -> Record:
+    """Read a record. Raises RecordError for anything that isn't a whole record of a schema known here."""
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise RecordError(f"not JSON: {error}") from error
+    if not isinstance(document, dict) or "uid" not in document:
+        raise RecordError("not a record: no uid")
+    if document.get("schema") != SCHEMA:
+        raise RecordError(f"schema {document.get('schema')!r}, this version reads {SCHEMA}")
+    if document.get("checksum") != checksum(document):
+        raise RecordError("the checksum doesn't match: the file was changed or damaged")
+    try:
+        return Record.model_validate(document)
+    except ValueError as error:
+        raise RecordError(f"not a version {SCHEMA} record: {error}") from error

@@ -1,0 +1,178 @@
+"""What to run: a study unfolds into run specs, and a run spec has an identity, its uid."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+import methods
+from bench.errors import UsageError
+from bench.record import SCHEMA, BackboneSource, DataSource, Preset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+PROTOCOL = 1
+"""Raised when a change to the training or evaluation code changes results, so that old records aren't reused."""
+
+
+class Spec(BaseModel):
+    """A frozen value; `not_identity` names the fields that don't determine a run's result."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    not_identity: ClassVar[frozenset[str]] = frozenset()
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that determine the result, nested specs likewise."""
+        names = sorted(set(type(self).model_fields) - self.not_identity)
+        values = {name: getattr(self, name) for name in names}
+        return {key: value.identity() if isinstance(value, Spec) else value for key, value in values.items()}
+
+
+class BackboneRef(Spec):
+    """Which pretrained model: `revision` is the commit on the Hub, else the hash of the folder's content."""
+
+    not_identity = frozenset({"name", "source", "folder"})
+    name: str
+    source: BackboneSource
+    revision: str
+    folder: str
+
+
+class DataRef(Spec):
+    """Which splits, told by the fingerprint of their texts, labels and membership."""
+
+    not_identity = frozenset({"name", "source", "revision"})
+    name: str
+    source: DataSource
+    revision: str | None
+    fingerprint: str
+
+
+class TrainingSpec(Spec):
+    """How every method of the study is trained; device and dtype are resolved, never "auto"."""
+
+    not_identity = frozenset({"feature_cache"})
+    epochs: int = Field(gt=0)
+    max_steps: int | None = Field(default=None, gt=0)
+    batch_size: int = Field(gt=0)
+    max_length: int = Field(gt=0)
+    weight_decay: float = 0.01
+    warmup_share: float = 0.1
+    dtype: Literal["fp32", "bf16"]
+    device: Literal["cpu", "cuda"]
+    feature_cache: bool = True
+
+
+class Variant(Spec):
+    """One method with one full set of hyperparameters."""
+
+    method: str
+    hyperparameters: dict[str, Any]
+
+    def build(self) -> methods.Method:
+        """Return the method itself. Raises methods.MethodError for a bad hyperparameter."""
+        return methods.get(self.method)(**self.hyperparameters)
+
+    @property
+    def label(self) -> str:
+        """A short name that tells the variants of a sweep apart: the method and what differs from its defaults."""
+        defaults = methods.get(self.method)().hyperparameters()
+        swept = set(methods.get(self.method).sweep)
+        shown = {k: v for k, v in self.hyperparameters.items() if k in swept or v != defaults.get(k)}
+        return " ".join([self.method, *(f"{key}={value}" for key, value in shown.items())])
+
+
+class RunSpec(Spec):
+    """One method with one set of hyperparameters and one seed on one backbone and one set of splits."""
+
+    not_identity = frozenset({"preset"})
+    variant: Variant
+    seed: int
+    preset: Preset
+    backbone: BackboneRef
+    data: DataRef
+    training: TrainingSpec
+    protocol: int = PROTOCOL
+    schema_version: int = SCHEMA
+
+    @property
+    def uid(self) -> str:
+        """The first 16 hex digits of the SHA-256 of the identity's canonical JSON."""
+        canonical = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    @property
+    def label(self) -> str:
+        """The variant and the seed, for people."""
+        return f"{self.variant.label} seed={self.seed}"
+
+
+def parse_sweeps(settings: Iterable[str], chosen: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
+    """Read `METHOD.FIELD=V1,V2` settings into {method: {field: values}}.
+
+    Raises UsageError where a setting isn't of that form or sweeps a method that isn't chosen, and MethodError for an
+    unknown field or a value that the field can't take.
+    """
+    sweeps: dict[str, dict[str, list[Any]]] = {}
+    for setting in settings:
+        target, equals, text = setting.partition("=")
+        name, dot, field = target.partition(".")
+        if not (equals and dot and name and field and text):
+            raise UsageError(f"--set {setting}: write METHOD.FIELD=VALUE[,VALUE…], e.g. lora.alpha=8,32,128")
+        if name not in chosen:
+            methods.get(name)
+            raise UsageError(
+                f"--set {setting}: {name!r} isn't among --methods {','.join(chosen)}; add it there"
+            )
+        fields = sweeps.setdefault(name, {})
+        if field in fields:
+            raise UsageError(
+                f"--set {setting}: {name}.{field} is set twice; give all its values in one --set"
+            )
+        fields[field] = _distinct(methods.get(name).parse_value(field, value) for value in text.split(","))
+    return sweeps
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    seen: dict[str, Any] = {}
+    for value in values:
+        seen.setdefault(repr(value), value)
+    return list(seen.values())
+
+
+def variants(chosen: Sequence[str], sweeps: Mapping[str, Mapping[str, Sequence[Any]]]) -> list[Variant]:
+    """Unfold methods and sweeps into variants: a method's own sweep holds where its field isn't set."""
+    found = []
+    for name in chosen:
+        method = methods.get(name)
+        grid = {**method.sweep, **sweeps.get(name, {})}
+        for values in itertools.product(*grid.values()):
+            built = method(**dict(zip(grid, values, strict=True)))
+            found.append(Variant(method=name, hyperparameters=built.hyperparameters()))
+    return found
+
+
+class Study(Spec):
+    """The grid of runs that one command asks for."""
+
+    variants: tuple[Variant, ...]
+    seeds: tuple[int, ...]
+    preset: Preset
+    backbone: BackboneRef
+    data: DataRef
+    training: TrainingSpec
+
+    def runs(self) -> list[RunSpec]:
+        """Every variant with every seed; seeds outermost, so that a study cut short has whole comparisons."""
+        shared = {
+            "preset": self.preset,
+            "backbone": self.backbone,
+            "data": self.data,
+            "training": self.training,
+        }
+        return [RunSpec(variant=v, seed=seed, **shared) for seed in self.seeds for v in self.variants]
