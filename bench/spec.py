@@ -126,14 +126,10 @@ def parse_sweeps(settings: Iterable[str], chosen: Sequence[str]) -> dict[str, di
             raise UsageError(f"--set {setting}: write METHOD.FIELD=VALUE[,VALUE…], e.g. lora.alpha=8,32,128")
         if name not in chosen:
             methods.get(name)
-            raise UsageError(
-                f"--set {setting}: {name!r} isn't among --methods {','.join(chosen)}; add it there"
-            )
+            raise UsageError(f"--set {setting}: {name!r} isn't among --methods {','.join(chosen)}; add it there")
         fields = sweeps.setdefault(name, {})
         if field in fields:
-            raise UsageError(
-                f"--set {setting}: {name}.{field} is set twice; give all its values in one --set"
-            )
+            raise UsageError(f"--set {setting}: {name}.{field} is set twice; give all its values in one --set")
         fields[field] = _distinct(methods.get(name).parse_value(field, value) for value in text.split(","))
     return sweeps
 

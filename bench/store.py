@@ -45,9 +45,7 @@ class Store:
     def read(self) -> Contents:
         """Read every record. Raises UsageError where there is no such folder."""
         if not self.folder.is_dir():
-            raise UsageError(
-                f"no store at {self.folder}: run `python -m bench run` first, or name another folder"
-            )
+            raise UsageError(f"no store at {self.folder}: run `python -m bench run` first, or name another folder")
         records, unreadable = [], []
         for path in sorted(self.folder.glob("*.json")):
             try:
