@@ -1,0 +1,111 @@
+"""What every method is: its hyperparameters as validated fields, and one verb, `apply`."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping  # noqa: TC003  (pydantic resolves the annotations of a class when it makes it)
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from methods.errors import MethodError
+from methods.hyperparameters import explain, from_text
+
+if TYPE_CHECKING:
+    from pydantic import ValidationInfo
+    from torch import nn
+    from transformers import PreTrainedModel
+
+LearningRate = Annotated[float, Field(gt=0, le=1)]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a method may ask of the run it is applied for."""
+
+    epochs: int
+    steps: int
+
+
+class Method(BaseModel):
+    """A way to tune a backbone. Its hyperparameters are its fields, its one verb is `apply`.
+
+    A new method is a subclass with the class attributes below, its fields with defaults, and `adapt`;
+    the decorator `methods.register` makes it known by its `name`.
+
+    A few methods need more of the run than that, and define one or more of these, which the harness looks for:
+    `optimizer(module, plan) -> torch.optim.Optimizer`, `after_step(module, step)` once after each optimizer
+    step, and `fit(features, labels)` in place of training by gradient steps.
+
+    Raises `MethodError`, in one line, for a hyperparameter that doesn't exist or can't have that value.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, protected_namespaces=()
+    )
+
+    name: ClassVar[str]
+    trains: ClassVar[str]
+    """One line: what trains."""
+    paper: ClassVar[str]
+    learning_rate_source: ClassVar[str]
+    sweep: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    """The values that a study tries when it is told nothing else: field -> values."""
+    fixed_features: ClassVar[bool] = False
+    """Whether what the head reads never changes, so that one pass over the texts serves every epoch."""
+    identity_at_start: ClassVar[bool] = False
+    """Whether a freshly adapted model predicts exactly what the backbone predicts."""
+
+    learning_rate: LearningRate
+
+    def __init__(self, **values: object) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise MethodError(explain(type(self), values, error)) from None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read(cls, value: object, info: ValidationInfo) -> object:
+        return from_text(cls.model_fields[str(info.field_name)].annotation, value)
+
+    @classmethod
+    def parse_value(cls, field: str, text: str) -> Any:  # noqa: ANN401  (the field says of what type)
+        """Return the value of `field` that `text` spells: "8", "1e-3", "none", "c_attn+c_proj" for a list."""
+        return getattr(cls(**{field: text}), field)
+
+    @classmethod
+    def parse_values(cls, field: str, text: str) -> tuple[Any, ...]:
+        """Return the values that `text` asks to sweep: a comma between values, a plus within a list."""
+        return tuple(cls.parse_value(field, part) for part in text.split(","))
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Return every field with its value as JSON has it, defaults included."""
+        return self.model_dump(mode="json")
+
+    @property
+    def prepended_tokens(self) -> int:
+        """How many of the model's positions the method takes for itself, before the text."""
+        return 0
+
+    def apply(self, model: PreTrainedModel, plan: Plan | None = None) -> nn.Module:
+        """Adapt `model`, which must be fresh, in place and return the module to train in its stead.
+
+        Exactly the method's own parameters and the classification head require grad, all of them in float32
+        whatever the backbone is kept in. The result takes `input_ids` and `attention_mask`, both int64
+        [batch, tokens] and padded on the right, and returns an object with `logits` [batch, styles].
+        New parameters are drawn from torch's global generator.
+
+        Raises MethodError where the method can't serve the model.
+        """
+        from methods.prepare import mark_applied, prepare
+
+        prepare(model)
+        module = self.adapt(model, plan)
+        mark_applied(self, model, module)
+        return module
+
+    @abstractmethod
+    def adapt(self, model: PreTrainedModel, plan: Plan | None) -> nn.Module:
+        """Return the module to train. `model` comes frozen but for its head, with Linear in Conv1D's place."""

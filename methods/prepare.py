@@ -1,0 +1,98 @@
+"""The backbone as every method gets it: linear layers, frozen but for a classification head in float32."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from methods.conv1d import to_linear
+from methods.errors import MethodError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel
+
+    from methods.base import Method
+
+
+def prepare(model: PreTrainedModel) -> None:
+    """Turn `model` into what a method adapts, in place: only its head requires grad, and is kept in float32.
+
+    The head turns what it reads into float32 itself, so that it follows a bfloat16 backbone, under autocast or not.
+    """
+    if hasattr(model, "applied_method"):
+        name = applied_method(model).name
+        raise MethodError(f"this model carries the method {name!r} already; apply a method to a fresh one")
+    heads = head_modules(model)
+    to_linear(model)
+    model.requires_grad_(False)
+    for head in heads.values():
+        head.float().requires_grad_(True)
+        head.register_forward_pre_hook(_read_in_float32)
+
+
+def _read_in_float32(head: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Cast what the head reads to the type of its parameters."""
+    return (inputs[0].to(next(head.parameters()).dtype), *inputs[1:])
+
+
+def mark_applied(method: Method, *modules: nn.Module) -> None:
+    """Note on the modules which method they carry: saving needs it, and a second `apply` is refused."""
+    for module in modules:
+        module.applied_method = method  # type: ignore[assignment]
+
+
+def applied_method(module: nn.Module) -> Method:
+    """Return the method that `apply` gave this module; raise MethodError for a module that never met one."""
+    method: Any = getattr(module, "applied_method", None)
+    if method is None:
+        raise MethodError(f"no method was applied to this {type(module).__name__}")
+    return cast("Method", method)
+
+
+def base_model(model: PreTrainedModel) -> nn.Module:
+    """Return the pretrained part of a model for classification; raise MethodError where there is none."""
+    from torch import nn
+
+    base = getattr(model, getattr(model, "base_model_prefix", ""), None)
+    if not isinstance(base, nn.Module) or base is model:
+        raise MethodError(f"{type(model).__name__} has no classification head on a pretrained model; {REMEDY}")
+    return base
+
+
+REMEDY = "load the backbone with AutoModelForSequenceClassification"
+
+
+def head_modules(model: PreTrainedModel) -> dict[str, nn.Module]:
+    """Return the classification head by name: what transformers puts beside the pretrained model to classify.
+
+    That is `score` on GPT-2 and Llama, `classifier` on BERT (whose pooler is pretrained, and so belongs to the
+    backbone), `pre_classifier` and `classifier` on DistilBERT. Raises MethodError where there is none.
+    """
+    base = base_model(model)
+    pretrained = {id(parameter) for parameter in base.parameters()}
+    heads = {
+        name: child
+        for name, child in model.named_children()
+        if child is not base and any(id(parameter) not in pretrained for parameter in child.parameters())
+    }
+    widths = {parameter.shape[0] for head in heads.values() for parameter in head.parameters()}
+    if model.config.num_labels not in widths:
+        raise MethodError(f"{type(model).__name__} has no classification head; {REMEDY}")
+    return heads
+
+
+def named_linears(model: PreTrainedModel) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the linear layers of the pretrained part with their full names in `model`."""
+    from torch import nn
+
+    inside = {id(module) for module in base_model(model).modules()}
+    for name, module in model.named_modules():
+        if id(module) in inside and isinstance(module, nn.Linear):
+            yield name, module
+
+
+def trainable(module: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters that train, by name."""
+    return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}

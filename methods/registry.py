@@ -1,0 +1,115 @@
+"""Which methods there are: a file each in this package, and what other packages add by entry point."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module, metadata
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, TypeVar
+
+import methods
+from methods.base import Method
+from methods.errors import MethodError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.metadata import EntryPoint
+
+GROUP = "bench.methods"
+SUPPORT = frozenset(
+    {
+        "adapters",
+        "base",
+        "contract",
+        "conv1d",
+        "errors",
+        "hyperparameters",
+        "peft_method",
+        "prepare",
+        "registry",
+        "targets",
+    }
+)
+"""The files of this package that hold no method; every other file holds the method of its name."""
+
+M = TypeVar("M", bound=type[Method])
+
+_registered: dict[str, type[Method]] = {}
+
+
+def register(method: M) -> M:
+    """Make a method known by its name; raise MethodError where the name is taken or the class says too little."""
+    if not (isinstance(method, type) and issubclass(method, Method)):
+        raise MethodError(f"{method!r} isn't a subclass of methods.Method")
+    for attribute in ("name", "trains", "paper", "learning_rate_source"):
+        if not isinstance(getattr(method, attribute, None), str):
+            raise MethodError(f"{method.__qualname__} lacks the class attribute {attribute!r}, a text")
+    owner = _owner(method.name)
+    if owner not in (None, method.__module__):
+        raise MethodError(f"a method named {method.name!r} exists already, in {owner}; choose another name")
+    _registered[method.name] = method
+    return method
+
+
+def _owner(name: str) -> str | None:
+    """Return the module that holds the method of this name, if there is one."""
+    if name in _files():
+        return f"methods.{name}"
+    if name in _registered:
+        return _registered[name].__module__
+    points = _entry_points().get(name)
+    return points[0].module if points else None
+
+
+@cache
+def _files() -> frozenset[str]:
+    return frozenset(module.name for module in iter_modules(methods.__path__)) - SUPPORT
+
+
+def _entry_points() -> dict[str, Sequence[EntryPoint]]:
+    """Return the entry points of other packages by name; this package's own names can't be taken."""
+    points = [point for point in metadata.entry_points(group=GROUP) if point.name not in _files()]
+    return {name: [point for point in points if point.name == name] for name in {p.name for p in points}}
+
+
+def names() -> list[str]:
+    """Return the names of all methods, sorted, without importing any."""
+    return sorted(_files() | _registered.keys() | _entry_points().keys())
+
+
+def get(name: str) -> type[Method]:
+    """Return the method of that name.
+
+    Raises MethodError for an unknown name, with the nearest right one, and for a method of another package
+    that can't be imported, with the reason.
+    """
+    if name in _files():
+        import_module(f"methods.{name}")
+    if name in _registered:
+        return _registered[name]
+    points = _entry_points().get(name)
+    if points:
+        return _load(name, points)
+    raise MethodError(f"there is no method {name!r}{did_you_mean(name, names())}; choose from {', '.join(names())}")
+
+
+def _load(name: str, points: Sequence[EntryPoint]) -> type[Method]:
+    if len(points) > 1:
+        packages = " and ".join(sorted(_package(point) for point in points))
+        raise MethodError(f"the method {name!r} comes from {packages}; uninstall one of them")
+    point = points[0]
+    try:
+        method: type[Method] = point.load()
+    except Exception as error:  # whatever another package's code does wrong
+        raise MethodError(f"the method {name!r} of {_package(point)} can't be loaded: {_reason(error)}") from error
+    if getattr(method, "name", None) != name:
+        raise MethodError(f"the method {name!r} of {_package(point)} calls itself {getattr(method, 'name', None)!r}")
+    return register(method)
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else point.value
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
