@@ -36,8 +36,6 @@ WORDS = (22, 46, 16, 36, 68, 28, 18, 40, 30, 54)
 LONGEST = 150
 """Words; a longer passage (one sentence without an end) is left out."""
 
-SHORTEST = 15
-
 
 @dataclass(frozen=True)
 class Document:
@@ -179,17 +177,16 @@ def _digest(text: str) -> bytes:
 def _passages(document: Document) -> set[str]:
     """Consecutive sentences up to about the next length of `WORDS`; a document's last, short passage is dropped."""
     passages: set[str] = set()
-    target, lengths = 0, cycle(WORDS)
-    taken: list[str] = []
+    lengths = cycle(WORDS)
+    target, words, taken = next(lengths), 0, list[str]()
     for paragraph in _paragraphs(document):
         for sentence in _sentences(paragraph):
-            target = target or next(lengths)
             taken.append(sentence)
-            words = sum(len(part.split()) for part in taken)
+            words += sentence.count(" ") + 1
             if words >= target:
-                if SHORTEST <= words <= LONGEST:
+                if words <= LONGEST:
                     passages.add(" ".join(taken))
-                taken, target = [], 0
+                target, words, taken = next(lengths), 0, []
     return passages
 
 
@@ -212,15 +209,29 @@ def _sentences(paragraph: str) -> list[str]:
 
 def _paragraphs(document: Document) -> list[str]:
     """The author's own words, one string per paragraph or speech, without what printers and transcribers added."""
-    text = _without_notes(_read(document.file))
+    text = _plain(_read(document.file))
     if document.layout == "letter":
         blocks = _letter(text)
     elif document.layout == "prose":
         blocks = _prose(text)
     else:
         blocks = _speeches(text)
-    tidied = (_tidy(block) for block in blocks)
-    return [block for block in tidied if block]
+    lines = (re.sub(r"\s+", " ", DASH.sub("--", block)).strip() for block in blocks)
+    return [line for line in lines if line]
+
+
+DASH = re.compile(r"\s*--+\s*")
+NOTE = re.compile(r"\[[^][]{0,2000}\]|\([^()]{0,20}\bsic\)")
+MARKS = re.compile(r"\[.*|\]|[_*|]|<\d+>|^>(?=From)", re.MULTILINE)
+TYPOGRAPHY = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "—": "--", "–": "-", "æ": "ae", "œ": "oe"})
+
+
+def _plain(text: str) -> str:
+    """The text in one typography, so that no edition can be told by its quotation marks or dashes.
+
+    Footnotes, their marks and directions in square brackets go, nested ones and those that nobody closed too.
+    """
+    return MARKS.sub("", NOTE.sub("", NOTE.sub("", text))).translate(TYPOGRAPHY)
 
 
 def _letter(text: str) -> list[str]:
@@ -230,25 +241,26 @@ def _letter(text: str) -> list[str]:
 
 
 HEADING = re.compile(r"(chapter|part|book|note)\b.{0,12}$", re.IGNORECASE)
+SENTENCE_LIKE = re.compile(r"[.!?:;,\-][\"')]*\s*$")
 
 
 def _prose(text: str) -> list[str]:
-    """Paragraphs of running text: no headings, mottoes, verse, or letter's signatures (none ends like a sentence)."""
-    kept = []
-    for block in _blocks(text):
-        indented = all(line.startswith((" ", "\t")) for line in block.splitlines())
-        heading = block.upper() == block or HEADING.match(block)
-        ends = re.search(r"[.!?:;,\-][\"'”’)\]_]*\s*$", block.rstrip("—") + ("." if block.endswith("—") else ""))
-        if not indented and not heading and ends:
-            kept.append(block)
-    return kept
+    """Paragraphs of running text: no headings, mottoes, verse or signatures (none ends like a sentence)."""
+    return [
+        block
+        for block in _blocks(text)
+        if not all(line.startswith((" ", "\t")) for line in block.splitlines())
+        and block != block.upper()
+        and not HEADING.match(block)
+        and SENTENCE_LIKE.search(block)
+    ]
 
 
 SPEAKER = re.compile(
-    r"\s*(?!ACT\b|SCENE\b|ENTER\b|ARGUMENT|PROLOGUE)"
-    r"(?:[0-9] )?[A-Z][A-Z'’. -]*[A-Z0-9](?:\.:?|:)(?:\s+|$)"
+    r"\s*(?!ACT\b|SCENE\b|ENTER\b|THE\b|ARGUMENT|PROLOGUE)"
+    r"(?:[0-9] )?[A-Z][A-Z'. -]*[A-Z0-9](?:\.:?|:)(?:\s+|$)"
 )
-DIRECTION = re.compile(r"^\s*(?:(?i:enter|re-enter|exit|exeunt)\b.*|[A-Z][A-Z'’ ]+\.(?=\s|$))", re.MULTILINE)
+DIRECTION = re.compile(r"^\s*(?:(?i:enter|re-enter|exit|exeunt)\b.*|[A-Z][A-Z' ]+\.(?=\s|$))", re.MULTILINE)
 OPENING = re.compile(r"(?i:dramatis person).*?(?=\n\s*(?:ACT I\b|Enter CHORUS))", re.DOTALL)
 NOTES = re.compile(r"\n(?:FOOTNOTES:|\s*GLOSSARY)\n")
 
@@ -263,25 +275,6 @@ def _speeches(text: str) -> list[str]:
 
 def _blocks(text: str) -> list[str]:
     return [block for block in re.split(r"\n\s*\n", text.strip("\n")) if block.strip()]
-
-
-TYPOGRAPHY = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "—": "--", "–": "-", "æ": "ae", "œ": "oe"})
-
-
-def _tidy(block: str) -> str:
-    """One line in one typography, so that no edition can be told by its quotation marks or dashes."""
-    plain = re.sub(r"[_*|]|<\d+>|^>(?=From)", "", block, flags=re.MULTILINE).translate(TYPOGRAPHY)
-    plain = re.sub(r"\s*--+\s*", "--", plain)
-    return re.sub(r"\s+", " ", plain).strip()
-
-
-NOTE = re.compile(r"\[[^][]{0,2000}\]|\([^()]{0,20}\bsic\)")
-
-
-def _without_notes(text: str) -> str:
-    """Footnotes, marks and directions in square brackets go, nested ones and those that nobody closed too."""
-    unnested = NOTE.sub("", NOTE.sub("", text))
-    return re.sub(r"\[.*|\]", "", unnested)
 
 
 @cache
