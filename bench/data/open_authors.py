@@ -204,7 +204,7 @@ def _sentences(paragraph: str) -> list[str]:
             sentences[-1] += " "
         else:
             sentences.append("")
-    return [sentence for sentence in sentences if sentence]
+    return [sentence.strip() for sentence in sentences if sentence]
 
 
 def _paragraphs(document: Document) -> list[str]:
