@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from methods.errors import MethodError
+from methods.peft_method import refusing
 from methods.prepare import applied_method, head_modules, mark_applied, prepare, trainable
 from methods.registry import get
 
@@ -102,9 +103,10 @@ def _load_peft(model: PreTrainedModel, folder: Path, method: Method) -> nn.Modul
     from peft import PeftModel
 
     prepare(model)
-    module = PeftModel.from_pretrained(model, str(folder))
+    with refusing(f"the adapter in {folder} doesn't fit {type(model).__name__}"):
+        module: nn.Module = PeftModel.from_pretrained(model, str(folder))
     mark_applied(method, model, module)
-    return module  # type: ignore[no-any-return]
+    return module
 
 
 def _copy(file: Path, module: nn.Module) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from methods.base import Method, Plan
@@ -10,12 +12,28 @@ from methods.errors import MethodError
 from methods.prepare import head_modules
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from peft import PeftConfig
     from torch import nn
     from transformers import PreTrainedModel
 
 PEFT_HEADS = ("classifier", "score")
 """The heads that peft trains and saves by itself in a model for classification."""
+
+
+@contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """Tell what peft raises within as a MethodError that begins with `what`, and keep peft's routine warnings quiet."""
+    try:
+        with warnings.catch_warnings():
+            # peft 0.21 asks transformers 5.23 for an attribute by its old name, once a model
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            # only a warning to peft, but then a part of the adapter stays at its random start
+            warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
+            yield
+    except (ValueError, TypeError, AttributeError, NotImplementedError, RuntimeError, UserWarning) as error:
+        raise MethodError(f"{what}: {' '.join(str(error).split())}") from error
 
 
 class PeftMethod(Method):
@@ -30,11 +48,8 @@ class PeftMethod(Method):
         from peft import get_peft_model
 
         config = self.config(model, plan)
-        try:
+        with refusing(f"{self.name} can't tune {type(model).__name__}"):
             module: nn.Module = get_peft_model(model, config)
-        except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
-            reason = " ".join(str(error).split())
-            raise MethodError(f"{self.name} can't tune {type(model).__name__}: {reason}") from error
         return module
 
 

@@ -1,0 +1,308 @@
+"""What every method promises, as checks that run on small models of three architectures in seconds."""
+
+from __future__ import annotations
+
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, TypeAlias
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from methods.adapters import count, load, merge, save, trainable
+from methods.base import Plan
+from methods.conv1d import to_linear
+from methods.errors import MethodError
+from methods.prepare import head_modules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel
+
+    from methods.base import Method
+
+    Backbone: TypeAlias = Callable[[], PreTrainedModel]
+    Check: TypeAlias = Callable[[Method, Backbone], None]
+
+STYLES = 3
+PAD = 0
+STEPS = 3
+PLAN = Plan(epochs=1, steps=STEPS)
+SAME = 1e-5
+"""The largest difference between two logits that count as the same in float32."""
+
+
+class ContractViolation(AssertionError):  # noqa: N818  (what it is called everywhere)
+    """A promise that a method doesn't keep, in one line."""
+
+
+def require(kept: bool, broken: str) -> None:
+    """Raise ContractViolation, saying how the promise is `broken`, unless it is kept."""
+    if not kept:
+        raise ContractViolation(broken)
+
+
+def tiny_gpt2() -> PreTrainedModel:
+    """Return a GPT-2 with random weights, the same ones every time, its projections as Conv1D."""
+    from transformers import GPT2Config, GPT2ForSequenceClassification
+
+    sizes = {"n_layer": 2, "n_head": 4, "n_embd": 64, "n_positions": 64, "vocab_size": 96}
+    torch.manual_seed(0)
+    config = GPT2Config(**sizes, num_labels=STYLES, pad_token_id=PAD, bos_token_id=1, eos_token_id=1, use_cache=False)
+    return _without_dropout(GPT2ForSequenceClassification(config))
+
+
+def tiny_llama() -> PreTrainedModel:
+    """Return a Llama with random weights, the same ones every time, its keys and values shared by two heads."""
+    from transformers import LlamaConfig, LlamaForSequenceClassification
+
+    heads = {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "max_position_embeddings": 64, "vocab_size": 96}
+    torch.manual_seed(0)
+    config = LlamaConfig(**heads, **sizes, num_labels=STYLES, pad_token_id=PAD, use_cache=False)
+    return _without_dropout(LlamaForSequenceClassification(config))
+
+
+def tiny_bert() -> PreTrainedModel:
+    """Return a BERT with random weights, the same ones every time."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    sizes = {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 64, "intermediate_size": 128}
+    torch.manual_seed(0)
+    config = BertConfig(**sizes, max_position_embeddings=64, vocab_size=96, num_labels=STYLES, pad_token_id=PAD)
+    return _without_dropout(BertForSequenceClassification(config))
+
+
+BACKBONES: dict[str, Backbone] = {"gpt2": tiny_gpt2, "llama": tiny_llama, "bert": tiny_bert}
+
+
+def _without_dropout(model: PreTrainedModel) -> PreTrainedModel:
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model.eval()
+
+
+def in_bfloat16(model: PreTrainedModel) -> PreTrainedModel:
+    """Return the model with its weights in bfloat16, as a study keeps a frozen backbone."""
+    torch.nn.Module.to(model, torch.bfloat16)
+    return model
+
+
+def batch() -> tuple[Tensor, Tensor, Tensor]:
+    """Return ids, mask and labels of six texts of 12 tokens and fewer, padded on the right."""
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(2, 96, (6, 12), generator=generator)
+    mask = torch.arange(12) < torch.tensor([[12], [12], [9], [7], [5], [12]])
+    return ids.where(mask, torch.tensor(PAD)), mask.long(), torch.arange(6) % STYLES
+
+
+def logits(module: nn.Module) -> Tensor:
+    """Return the logits [6, styles] for the batch, without gradients and with everything random off."""
+    ids, mask, _ = batch()
+    with torch.no_grad():
+        found: Tensor = module.eval()(input_ids=ids, attention_mask=mask).logits
+    return found
+
+
+def adapted(method: Method, backbone: Backbone) -> nn.Module:
+    """Return a fresh backbone with the method applied under a fixed seed."""
+    model = backbone()
+    torch.manual_seed(1)
+    return method.apply(model, PLAN)
+
+
+def train(method: Method, module: nn.Module) -> set[str]:
+    """Take a few training steps, and return the names of the parameters that a gradient reached."""
+    parameters = trainable(module)
+    if not parameters:
+        return set()
+    make = getattr(method, "optimizer", None)
+    optimizer = make(module, PLAN) if make else torch.optim.AdamW(parameters.values(), lr=method.learning_rate)
+    after_step = getattr(method, "after_step", None)
+    ids, mask, labels = batch()
+    reached: set[str] = set()
+    for step in range(STEPS):
+        optimizer.zero_grad()
+        cross_entropy(module.train()(input_ids=ids, attention_mask=mask).logits.float(), labels).backward()
+        reached |= {name for name, p in parameters.items() if p.grad is not None and bool(p.grad.any())}
+        optimizer.step()
+        if after_step:
+            after_step(module, step)
+    return reached
+
+
+def difference(left: Tensor, right: Tensor) -> float:
+    """Return the largest difference between two tensors of one shape."""
+    return float((left.float() - right.float()).abs().max())
+
+
+def bad_hyperparameters_are_refused_by_name(method: Method, backbone: Backbone) -> None:
+    """A field that doesn't exist and a value of the wrong type each give one line that names the field."""
+    for values in ({"no_such_field": 1}, *({field: object()} for field in type(method).model_fields)):
+        field = next(iter(values))
+        try:
+            type(method)(**values)
+        except MethodError as error:
+            clear = field in str(error) and "\n" not in str(error)
+            require(clear, f"the error for a bad {field!r} isn't one line that names it: {error}")
+        else:
+            raise ContractViolation(f"it takes anything as {field!r}")
+
+
+def default_sweep_is_valid(method: Method, backbone: Backbone) -> None:
+    """Every value of the default sweep can be used."""
+    for field, values in type(method).sweep.items():
+        for value in values:
+            try:
+                type(method)(**{field: value})
+            except MethodError as error:
+                raise ContractViolation(f"its own default sweep has a bad value: {error}") from error
+
+
+def own_parameters_and_head_train(method: Method, backbone: Backbone) -> None:
+    """What trains is in float32; the head is among it unless nothing trains; peft counts the same."""
+    module = adapted(method, backbone)
+    parameters = trainable(module)
+    kinds = {str(parameter.dtype) for parameter in parameters.values()} - {"torch.float32"}
+    require(not kinds, f"parameters train in {', '.join(sorted(kinds))} rather than in float32")
+    heads = set(head_modules(backbone()))
+    missing = {head for head in heads if not any(head in name.split(".") for name in parameters)}
+    require(not parameters or not missing, f"the head ({', '.join(sorted(missing))}) doesn't train")
+    counted = getattr(module, "get_nb_trainable_parameters", None)
+    if counted is not None:
+        require(counted()[0] == count(module)[0], f"peft counts {counted()[0]} parameters, we {count(module)[0]}")
+
+
+def gradient_reaches_every_parameter(method: Method, backbone: Backbone) -> None:
+    """After a few steps every parameter that trains has had a gradient (LoRA's A has none in the first step)."""
+    module = adapted(method, backbone)
+    missed = trainable(module).keys() - train(method, module)
+    require(not missed, f"no gradient in {STEPS} steps reaches {', '.join(sorted(missed))}")
+
+
+def backbone_stays_bit_identical(method: Method, backbone: Backbone) -> None:
+    """No tensor of the backbone that the method doesn't declare its own changes, in `apply` or in training."""
+    model = to_linear(backbone())
+    before = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    copies = {name: tensor.detach().clone() for name, tensor in before.items()}
+    module = method.apply(model, PLAN)
+    _require_unchanged(before, copies, "applying it")
+    own = {name for name, tensor in before.items() if tensor.requires_grad}
+    train(method, module)
+    _require_unchanged({n: t for n, t in before.items() if n not in own}, copies, "training")
+    present = {id(tensor) for tensor in (*module.parameters(), *module.buffers())}
+    gone = [name for name, tensor in before.items() if id(tensor) not in present]
+    require(not gone, f"the backbone's tensors were replaced: {', '.join(gone)}")
+
+
+def _require_unchanged(tensors: dict[str, Tensor], copies: dict[str, Tensor], doing: str) -> None:
+    changed = [name for name, tensor in tensors.items() if not torch.equal(tensor, copies[name])]
+    require(not changed, f"{doing} changes the backbone's {', '.join(changed)}")
+
+
+def fresh_one_changes_nothing(method: Method, backbone: Backbone) -> None:
+    """A method that calls itself an identity at the start predicts what the backbone predicts."""
+    if type(method).identity_at_start:
+        off = difference(logits(adapted(method, backbone)), logits(backbone()))
+        require(off <= SAME, f"a fresh one changes the logits by {off:.2g}")
+
+
+def conversion_makes_no_difference(method: Method, backbone: Backbone) -> None:
+    """Conv1D layers converted before or by `apply`: the same predictions and counts, from the same seed."""
+    stock, converted = adapted(method, backbone), adapted(method, lambda: to_linear(backbone()))
+    off = difference(logits(stock), logits(converted))
+    require(off <= SAME, f"a converted backbone gives logits that differ by {off:.2g}, or the seed doesn't fix them")
+    require(count(stock) == count(converted), f"counts differ: {count(stock)} and {count(converted)}")
+
+
+def saved_and_loaded_predicts_the_same(method: Method, backbone: Backbone) -> None:
+    """A trained adapter, saved and put onto a fresh backbone, gives the same logits."""
+    module = adapted(method, backbone)
+    train(method, module)
+    expected = logits(module)
+    with TemporaryDirectory() as folder:
+        save(module, folder)
+        torch.manual_seed(2)
+        off = difference(logits(load(backbone_with_another_head(backbone), folder)), expected)
+    require(off <= SAME, f"saved and loaded, its logits differ by {off:.2g}")
+
+
+def backbone_with_another_head(backbone: Backbone) -> PreTrainedModel:
+    """Return the backbone with a head of other random weights, as one has after loading pretrained weights anew."""
+    model = backbone()
+    for head in head_modules(model).values():
+        for parameter in head.parameters():
+            torch.nn.init.normal_(parameter)
+    return model
+
+
+def merged_predicts_the_same(method: Method, backbone: Backbone) -> None:
+    """Merged in float32, a trained adapter gives the same logits; a method that can't merge says None."""
+    module = adapted(method, backbone)
+    train(method, module)
+    expected = logits(module)
+    merged = merge(module)
+    if merged is not None:
+        off = difference(logits(merged), expected)
+        require(off <= 1e-4, f"merged, its logits differ by {off:.2g}")
+
+
+def padding_makes_no_difference(method: Method, backbone: Backbone) -> None:
+    """A text padded on the right in a batch is classified as it is alone: the head reads the right token."""
+    module = adapted(method, backbone)
+    train(method, module)
+    together = logits(module)
+    ids, mask, _ = batch()
+    for row, length in enumerate(mask.sum(1).tolist()):
+        with torch.no_grad():
+            alone = module(input_ids=ids[row : row + 1, :length], attention_mask=mask[row : row + 1, :length]).logits[0]
+        off = difference(alone, together[row])
+        require(off <= SAME, f"a text of {length} tokens alone and in a batch has logits that differ by {off:.2g}")
+
+
+def half_precision_backbone_works(method: Method, backbone: Backbone) -> None:
+    """On a bfloat16 backbone what trains is in float32, the gradient reaches it and nothing else changes type."""
+    module = adapted(method, lambda: in_bfloat16(backbone()))
+    parameters = trainable(module)
+    kinds = {str(parameter.dtype) for parameter in parameters.values()} - {"torch.float32"}
+    require(not kinds, f"on a bfloat16 backbone parameters train in {', '.join(sorted(kinds))}")
+    missed = parameters.keys() - train(method, module)
+    require(not missed, f"on a bfloat16 backbone no gradient reaches {', '.join(sorted(missed))}")
+    require(bool(logits(module).isfinite().all()), "on a bfloat16 backbone the logits aren't finite")
+
+
+CHECKS: tuple[Check, ...] = (
+    bad_hyperparameters_are_refused_by_name,
+    default_sweep_is_valid,
+    own_parameters_and_head_train,
+    gradient_reaches_every_parameter,
+    backbone_stays_bit_identical,
+    fresh_one_changes_nothing,
+    conversion_makes_no_difference,
+    saved_and_loaded_predicts_the_same,
+    merged_predicts_the_same,
+    padding_makes_no_difference,
+    half_precision_backbone_works,
+)
+
+
+def violations(method: Method, backbone: Backbone) -> dict[str, str]:
+    """Run every check; return what is broken, check -> how, in one line. Leaves torch's global generator as it was.
+
+    An error other than a violation counts as one. Raises MethodError where the method can't serve the backbone.
+    """
+    with torch.random.fork_rng():
+        adapted(method, backbone)
+        return {check.__name__: broken for check in CHECKS if (broken := _broken(check, method, backbone))}
+
+
+def _broken(check: Check, method: Method, backbone: Backbone) -> str:
+    try:
+        check(method, backbone)
+    except ContractViolation as violation:
+        return str(violation)
+    except Exception as error:  # a method of another package may raise anything
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return ""

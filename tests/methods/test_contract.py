@@ -1,0 +1,144 @@
+"""Every registered method keeps every promise, on every architecture; and the checks notice broken promises."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+import torch
+
+import methods
+from methods import contract
+from methods.conv1d import to_linear
+from methods.prepare import head_modules
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedModel
+
+
+@pytest.mark.parametrize("architecture", contract.BACKBONES)
+@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+def test_method_keeps_its_promise(name: str, architecture: str, check: contract.Check) -> None:
+    with torch.random.fork_rng():
+        check(methods.get(name)(), contract.BACKBONES[architecture])
+
+
+class Broken(methods.Method):
+    """A method that keeps every promise but the one that a test takes from it."""
+
+    name: ClassVar[str] = "broken"
+    trains: ClassVar[str] = "the head"
+    paper: ClassVar[str] = "none"
+    learning_rate_source: ClassVar[str] = "none"
+    learning_rate: methods.LearningRate = 1e-2
+
+    def adapt(self, model: PreTrainedModel, plan: methods.Plan | None) -> nn.Module:
+        return model
+
+
+class ForgetsTheHead(Broken):
+    def adapt(self, model: PreTrainedModel, plan: methods.Plan | None) -> nn.Module:
+        model.requires_grad_(False)
+        next(model.parameters()).requires_grad_(True)
+        return model
+
+
+class TouchesTheBackbone(Broken):
+    def adapt(self, model: PreTrainedModel, plan: methods.Plan | None) -> nn.Module:
+        with torch.no_grad():
+            next(model.parameters()).add_(1.0)
+        return model
+
+
+class ChangesTheBackboneInTraining(Broken):
+    def after_step(self, module: nn.Module, step: int) -> None:
+        with torch.no_grad():
+            next(module.parameters()).add_(1.0)
+
+
+class TrainsWhatNothingReads(Broken):
+    def adapt(self, model: PreTrainedModel, plan: methods.Plan | None) -> nn.Module:
+        model.idle = torch.nn.Parameter(torch.ones(1))
+        return model
+
+
+class TrainsInHalfPrecision(Broken):
+    def adapt(self, model: PreTrainedModel, plan: methods.Plan | None) -> nn.Module:
+        for head in head_modules(model).values():
+            head.to(torch.bfloat16)
+        return model
+
+
+class CallsItselfAnIdentity(Broken):
+    identity_at_start: ClassVar[bool] = True
+
+    def adapt(self, model: PreTrainedModel, plan: methods.Plan | None) -> nn.Module:
+        for head in head_modules(model).values():
+            torch.nn.init.normal_(next(head.parameters()))
+        return model
+
+
+class KeepsStateOutsideItsParameters(Broken):
+    def adapt(self, model: PreTrainedModel, plan: methods.Plan | None) -> nn.Module:
+        shift = torch.randn(1)
+        head_modules(model).popitem()[1].register_forward_hook(lambda module, inputs, output: output + shift)
+        return model
+
+
+class ReadsThePadding(Broken):
+    def adapt(self, model: PreTrainedModel, plan: methods.Plan | None) -> nn.Module:
+        model.config.pad_token_id = 95
+        return model
+
+
+class SweepsNonsense(Broken):
+    sweep: ClassVar[dict[str, tuple[Any, ...]]] = {"learning_rate": (1e-3, -1.0)}
+
+
+class TakesAnything(Broken):
+    free: Any = None
+
+
+@pytest.mark.parametrize(
+    ("method", "check"),
+    [
+        (ForgetsTheHead, contract.own_parameters_and_head_train),
+        (TrainsInHalfPrecision, contract.own_parameters_and_head_train),
+        (TouchesTheBackbone, contract.backbone_stays_bit_identical),
+        (ChangesTheBackboneInTraining, contract.backbone_stays_bit_identical),
+        (TrainsWhatNothingReads, contract.gradient_reaches_every_parameter),
+        (CallsItselfAnIdentity, contract.fresh_one_changes_nothing),
+        (KeepsStateOutsideItsParameters, contract.saved_and_loaded_predicts_the_same),
+        (ReadsThePadding, contract.padding_makes_no_difference),
+        (SweepsNonsense, contract.default_sweep_is_valid),
+        (TakesAnything, contract.bad_hyperparameters_are_refused_by_name),
+    ],
+)
+def test_check_notices_a_broken_promise(
+    method: type[methods.Method], check: contract.Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with torch.random.fork_rng():
+        monkeypatch.setitem(methods.registry._registered, "broken", Broken)
+        check(Broken(), contract.tiny_gpt2)
+        monkeypatch.setitem(methods.registry._registered, "broken", method)
+        with pytest.raises(contract.ContractViolation):
+            check(method(), contract.tiny_gpt2)
+
+
+def test_violations_names_the_broken_check_and_says_how() -> None:
+    found = contract.violations(TouchesTheBackbone(), contract.tiny_gpt2)
+    assert "changes the backbone's transformer.wte.weight" in found["backbone_stays_bit_identical"]
+    assert contract.violations(methods.get("lora")(), contract.tiny_gpt2) == {}
+
+
+def test_violations_leaves_the_global_generator_alone() -> None:
+    before = torch.get_rng_state()
+    contract.violations(methods.get("prefix")(), contract.tiny_gpt2)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_violations_refuses_a_backbone_that_the_method_cannot_serve() -> None:
+    with pytest.raises(methods.MethodError, match="leaves no room"):
+        contract.violations(methods.get("prefix")(tokens=64), lambda: to_linear(contract.tiny_gpt2()))
