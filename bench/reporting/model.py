@@ -1,0 +1,107 @@
+"""What a report is made of, whatever the format: sections of paragraphs, tables with typed cells, and code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Literal, TypeAlias
+
+
+class Unit(Enum):
+    """What a column's numbers are; how they are written is for bench.reporting.text."""
+
+    TEXT = auto()
+    COUNT = auto()
+    SCORE = auto()
+    SHARE = auto()
+    PER_SECOND = auto()
+    BYTES = auto()
+    SECONDS = auto()
+    NATS = auto()
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's heading and what stands in it: SCORE and SHARE are 0 to 1, the others in the unit they name.
+
+    `limit` is how many characters of a text are shown.
+    """
+
+    title: str
+    unit: Unit = Unit.TEXT
+    limit: int = 60
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value in its column's unit, None where it doesn't apply, its standard deviation, and a mark beside it."""
+
+    value: str | float | None = None
+    spread: float | None = None
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cell for every column; a baseline stands apart from the methods."""
+
+    cells: tuple[Cell, ...]
+    baseline: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under columns, in the order in which they are to be read."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of text within a paragraph."""
+
+    text: str
+    style: Literal["plain", "strong", "code"] = "plain"
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Running text; a warning must not be overlooked."""
+
+    spans: tuple[Span, ...]
+    tone: Literal["plain", "warning"] = "plain"
+
+
+@dataclass(frozen=True)
+class Code:
+    """A command as it was typed."""
+
+    text: str
+
+
+Block: TypeAlias = Paragraph | Table | Code
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, what stands under it, and the sections below it. The report itself is the outermost section."""
+
+    title: str
+    blocks: tuple[Block, ...] = ()
+    sections: tuple[Section, ...] = ()
+
+
+def paragraph(*parts: str | Span, tone: Literal["plain", "warning"] = "plain") -> Paragraph:
+    """Join plain strings and spans into a paragraph."""
+    return Paragraph(tuple(Span(part) if isinstance(part, str) else part for part in parts), tone)
+
+
+def code(text: str) -> Span:
+    """A name or a value as it is typed."""
+    return Span(text, "code")
+
+
+def strong(text: str) -> Span:
+    """What the reader must see."""
+    return Span(text, "strong")

@@ -1,0 +1,113 @@
+"""Values -> plain text for people, the same in every format; and text from outside made harmless to show."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING
+
+from bench.reporting.model import Unit
+
+if TYPE_CHECKING:
+    from bench.reporting.model import Cell, Column
+
+ABSENT = "–"
+JOINERS = "\u200c\u200d"
+"""Invisible, but Persian, Indic scripts and emoji are written with them."""
+
+
+def show(cell: Cell, column: Column) -> str:
+    """Write a cell as plain text: what is None shows as a dash, what has a spread as mean ± standard deviation."""
+    if cell.value is None:
+        return ABSENT
+    if isinstance(cell.value, str):
+        return clean(cell.value + cell.mark, column.limit)
+    number = _NUMBERS[column.unit](cell.value)
+    spread = "" if cell.spread is None else f" ± {_spread(cell.spread, column.unit)}"
+    return number + spread + cell.mark
+
+
+def count(value: float) -> str:
+    """Thousands apart: 305,664."""
+    return f"{value:,.0f}"
+
+
+def score(value: float) -> str:
+    """A part of one as a percentage with one decimal."""
+    return f"{100 * value:.1f}%"
+
+
+def share(value: float) -> str:
+    """A part of one as a percentage with two decimals: adapters are a few thousandths of a model."""
+    if value == 0:
+        return "0%"
+    return f"{100 * value:.2f}%" if value >= 0.0001 else "<0.01%"
+
+
+def per_second(value: float) -> str:
+    """Whole above 100, else with one decimal."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def size(value: float) -> str:
+    """Bytes in the largest binary unit that leaves at least 1."""
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if value >= factor:
+            return f"{value / factor:,.{2 if unit == 'GiB' else 1}f} {unit}"
+    return f"{value:,.0f} B"
+
+
+def duration(value: float) -> str:
+    """Seconds up to a minute, then minutes and seconds, then hours and minutes."""
+    seconds = round(value)
+    if value < 59.95:
+        return f"{value:.1f} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02} s"
+    minutes = round(value / 60)
+    return f"{minutes // 60:,} h {minutes % 60:02} min"
+
+
+def nats(value: float) -> str:
+    """A loss with three decimals."""
+    return f"{value:.3f}"
+
+
+_NUMBERS = {
+    Unit.TEXT: count,
+    Unit.COUNT: count,
+    Unit.SCORE: score,
+    Unit.SHARE: share,
+    Unit.PER_SECOND: per_second,
+    Unit.BYTES: size,
+    Unit.SECONDS: duration,
+    Unit.NATS: nats,
+}
+
+
+def _spread(value: float, unit: Unit) -> str:
+    return f"{100 * value:.1f}" if unit is Unit.SCORE else _NUMBERS[unit](value)
+
+
+def clean(text: str, limit: int = 300) -> str:
+    """Return text from outside as one line that moves neither the cursor nor the reading direction.
+
+    White space becomes single spaces; control, format and bidirectional characters become visible escapes; more than
+    `limit` characters are cut, which an ellipsis shows.
+    """
+    line = " ".join(text[: 4 * limit].split())
+    visible = "".join(map(_visible, line))
+    return visible if len(visible) <= limit and len(text) <= 4 * limit else visible[: limit - 1] + "…"
+
+
+def clean_lines(text: str, limit: int = 2000) -> str:
+    """Like `clean`, line for line and with the spaces kept: for a command that may run over several lines."""
+    lines = "\n".join("".join(map(_visible, line)) for line in re.split(r"\r\n|[\r\n]", text[: limit + 1]))
+    return lines if len(lines) <= limit else lines[: limit - 1] + "…"
+
+
+def _visible(character: str) -> str:
+    category = unicodedata.category(character)
+    if category not in ("Cc", "Cf", "Cs", "Zl", "Zp") or character in JOINERS:
+        return character
+    return character.encode("unicode_escape").decode()
