@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+from bench.data.batches import collate, eval_batches, train_batches
 from bench.data.corpus import SPLITS, Corpus, text_hash
+from bench.data.loader import load_hub, load_local
 from bench.data.open_authors import held_out_documents, load_open_authors
+from bench.data.tokens import Splits, TokenSplit, tokenise
 
-__all__ = ["SPLITS", "Corpus", "held_out_documents", "load_open_authors", "text_hash"]
+__all__ = [
+    "SPLITS",
+    "Corpus",
+    "Splits",
+    "TokenSplit",
+    "collate",
+    "eval_batches",
+    "held_out_documents",
+    "load_hub",
+    "load_local",
+    "load_open_authors",
+    "text_hash",
+    "tokenise",
+    "train_batches",
+]

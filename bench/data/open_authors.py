@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import cycle, zip_longest
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
-
-from bench.data.corpus import SPLITS, Corpus, Split
+from bench.data.corpus import SPLITS, Corpus, Split, frame
 from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NAME = "open-authors"
 
@@ -153,17 +154,17 @@ def held_out_documents() -> dict[str, str]:
 def _frame(split: Split) -> pd.DataFrame:
     documents = [document for document in DOCUMENTS if document.split == split]
     rows = [
-        (text, style, category, name)
+        row
         for style in sorted({document.style for document in documents})
-        for text, category, name in _choose([d for d in documents if d.style == style], PASSAGES[split])
+        for row in _choose([d for d in documents if d.style == style], PASSAGES[split])
     ]
-    return pd.DataFrame(rows, columns=["text", "style", "category", "document"])
+    return frame(rows)
 
 
-def _choose(documents: list[Document], count: int) -> list[tuple[str, str, str]]:
+def _choose(documents: list[Document], count: int) -> list[tuple[str, str, str, str]]:
     """Up to `count` passages, from each document in turn, in the order of the passages' hashes."""
     queues = [
-        [(text, document.category, document.name) for text in sorted(_passages(document), key=_digest)]
+        [(text, document.style, document.category, document.name) for text in sorted(_passages(document), key=_digest)]
         for document in documents
     ]
     dealt = [passage for turn in zip_longest(*queues) for passage in turn if passage is not None]
