@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from bench.data.tokens import TokenSplit
 
-JITTER = 0.1
+JITTER = 0.03
 """How far a length may be blurred, so that an epoch's batches aren't the last one's: costs a few per cent padding."""
 
 

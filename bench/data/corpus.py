@@ -158,14 +158,13 @@ def _stratified(rows: pd.DataFrame, size: int) -> pd.DataFrame:
 
 
 def _quotas(counts: Counter[str], size: int) -> dict[str, int]:
-    """Share `size` out in proportion to the counts by largest remainders, one for each style before all."""
-    spare, rest = size - len(counts), sum(counts.values()) - len(counts)
-    shares = {style: spare * (count - 1) / rest if rest else 0.0 for style, count in counts.items()}
-    quotas = {style: 1 + int(share) for style, share in shares.items()}
-    by_remainder = sorted(counts, key=lambda style: (int(shares[style]) - shares[style], style))
-    for style in by_remainder[: size - sum(quotas.values())]:
-        quotas[style] += 1
-    return quotas
+    """Share `size` out in proportion to the counts, one for each style before all.
+
+    By Webster's method (highest of count / (2·quota + 1) first): a larger `size` never takes a passage away.
+    """
+    claims = sorted((-count / (2 * quota + 1), style) for style, count in counts.items() for quota in range(1, count))
+    won = Counter(style for _, style in claims[: size - len(counts)])
+    return {style: 1 + won[style] for style in counts}
 
 
 def _subset(rows: pd.DataFrame, which: pd.Series) -> pd.DataFrame:
