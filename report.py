@@ -11,6 +11,7 @@ import typer
 
 from bench.errors import UsageError
 from bench.reporting import markdown, report
+from bench.reporting.text import clean
 from bench.store import Contents, Store
 
 RESULTS = Path("results")
@@ -38,7 +39,7 @@ def render(
     store, contents = _read(folder) if folder else _newest()
     text = FORMATS[ending](report(contents))
     if output == "-":
-        typer.echo(text.encode(), nl=False)
+        typer.echo(text.encode(), nl=False)  # UTF-8 whatever the terminal's encoding
         return
     path = Path(output) if output else store / "report.md"
     _write(path, text)
@@ -86,13 +87,9 @@ def main() -> None:
     """Run the command line; a user's mistake ends with one line and exit code 2."""
     try:
         code = app(standalone_mode=False)
-    except Exception as error:
-        # Typer's own complaints have this method, whichever version's click they come from.
-        describe = str if isinstance(error, UsageError) else getattr(error, "format_message", None)
-        if describe is None:
-            raise
-        message = describe(error) if describe is str else describe()
-        print(f"report.py: {message}", file=sys.stderr)
+    except (UsageError, typer.TyperException) as error:
+        message = error.format_message() if isinstance(error, typer.TyperException) else str(error)
+        print(f"report.py: {clean(message, 500)}", file=sys.stderr)
         sys.exit(2)
     sys.exit(code)
 

@@ -14,13 +14,11 @@ if TYPE_CHECKING:
     from bench.reporting.model import Block, Column, Row, Section
 
 _MARKUP = re.compile(
-    r"""[\\`*\[\]<>|~$&!]        # emphasis, code, links, HTML, table cells, strike-through, mathematics, entities
+    r"""[\\`*\[\]<>|~$&!#]       # emphasis, code, links, HTML, cells, strike-through, mathematics, entities, headings
       | (?<![^\W_])_ | _(?![^\W_])  # an underscore at a word's edge; inside a word it means nothing
       | (?<=\w):(?=//)           # a bare address would become a link
       | (?<=www)\.
-      | :(?=[\w+-]+:)            # an emoji's name
-      | @(?=\w)                  # a mention
-      | ^[-+=#] | ^\d+[.)](?=\s|$)  # what makes a list, a heading or a rule of a line
+      | ^[-+=] | ^\d+[.)](?=\s|$)  # what makes a list or a rule of a line
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -41,7 +39,7 @@ def escape(text: str, limit: int = 300) -> str:
 
 
 def _literal(match: re.Match[str]) -> str:
-    entities = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "&#64;"}
+    entities = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
     return entities.get(match[0], match[0][:-1] + "\\" + match[0][-1])
 
 

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from record_factory import DEMO, failed_record, lora, make_record
+
+from bench.reporting import comparison, markdown, report
+from bench.store import Contents
+
+if TYPE_CHECKING:
+    from bench.record import Record
+
+HEAD = next(variant for variant in DEMO if variant.method == "head")
+STUDY = [make_record(variant, seed) for seed in (0, 1, 2) for variant in DEMO]
+
+
+def _rendered(*records: Record, unreadable: tuple[tuple[Path, str], ...] = ()) -> str:
+    return markdown.render(report(Contents(records, unreadable)))
+
+
+def _row(text: str, start: str) -> list[str]:
+    """The cells of the first row that starts so."""
+    [line, *_] = [line for line in text.splitlines() if line.startswith(f"| {start} ")]
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def _comparison(text: str) -> list[list[str]]:
+    """The cells of the comparison's rows, without emphasis."""
+    lines = [line for line in text.split("\n## ")[0].splitlines() if line.startswith("| ")]
+    return [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def _section(text: str, title: str) -> str:
+    return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return _rendered(*STUDY)
+
+
+def test_the_top_says_which_preset_it_is_and_what_a_random_backbone_means(text: str) -> None:
+    top = text.split("| Method")[0]
+    assert top.startswith("# ")
+    assert "demo" in top.splitlines()[0]
+    assert "> [!WARNING]" in top
+    assert "never trained" in top
+    assert "nothing about pretrained GPT-2" in top
+
+
+def test_a_pretrained_backbone_has_no_warning() -> None:
+    pretrained = {"preset": "full", "backbone.source": "hub", "backbone.name": "openai-community/gpt2"}
+    text = _rendered(make_record(HEAD, changes=pretrained))
+    assert "WARNING" not in text
+    assert "Preset **full**" in text
+
+
+def test_the_comparison_gives_each_variant_its_figures_over_its_seeds(text: str) -> None:
+    head = [run for run in STUDY if run.method == "head"]
+    scores = [100 * run.quality.test.accuracy for run in head if run.quality]
+    mean = sum(scores) / 3
+    deviation = (sum((score - mean) ** 2 for score in scores) / 2) ** 0.5
+    row = _row(text, "head")
+    assert row[1] == f"{mean:.1f}% ± {deviation:.1f}"
+    assert row[3:6] == ["3", "3,584", "0.05%"]
+    assert row[8].endswith("MiB")
+    assert row[9].endswith(" s")
+
+
+def test_rows_are_sorted_by_accuracy_and_the_majority_stands_at_its_place(text: str) -> None:
+    rows = _comparison(text)
+    accuracy = [float(row[1].split("%")[0]) for row in rows]
+    assert accuracy == sorted(accuracy, reverse=True)
+    assert [row[0] for row in rows][-2:] == ["majority class", "frozen"]
+
+
+def test_what_a_run_does_not_have_is_a_dash(text: str) -> None:
+    assert _row(text, "frozen")[6] == "–"
+    assert _row(text, "frozen")[9] == "–"
+
+
+def test_one_seed_has_no_deviation_and_says_so() -> None:
+    row = _row(_rendered(make_record(HEAD)), "head")
+    assert "±" not in row[1]
+    assert row[3] == "1"
+
+
+def test_the_alpha_table_marks_where_the_validation_loss_turned_up(text: str) -> None:
+    section = _section(text, "LoRA's alpha")
+    assert [_row(section, f"  {alpha:>3}")[-1] for alpha in (8, 32, 128)] == ["no", "no", "epoch 4"]
+    marked = [cell for cell in _row(section, "  128") if "▲" in cell]
+    assert marked == [_row(section, "  128")[6]]
+    assert section.splitlines()[1].startswith("Mean accuracy is highest at alpha 32.")
+    assert "turned up at alpha 128 (epoch 4)" in section
+
+
+def test_each_combination_of_other_hyperparameters_has_an_alpha_table() -> None:
+    rates = [{"learning_rate": rate} for rate in (1e-4, 1e-3)]
+    runs = [make_record(lora(alpha, 0.4, hyperparameters=rate)) for rate in rates for alpha in (8, 32)]
+    section = _section(_rendered(*runs), "LoRA's alpha")
+    assert section.count("| alpha |") == 2
+    assert "**lora learning_rate=0.0001**" in section
+    assert "**lora learning_rate=0.001**" in section
+
+
+def test_one_alpha_is_no_sweep() -> None:
+    assert "LoRA's alpha" not in _rendered(make_record(lora(8, 0.4)), make_record(HEAD))
+
+
+def test_a_long_training_shows_some_epochs_and_every_mark() -> None:
+    losses = [3 - 0.01 * epoch for epoch in range(1, 38)] + [2.7] + [2.6] * 12
+    epochs = [
+        {"epoch": epoch, "train_loss": 1.0, "validation_loss": loss, "validation_accuracy": 0.4}
+        for epoch, loss in enumerate(losses, start=1)
+    ]
+    runs = [make_record(lora(alpha, 0.4), changes={"quality.epochs": epochs}) for alpha in (8, 32)]
+    head = _section(_rendered(*runs), "LoRA's alpha").split("| alpha ")[1].splitlines()[0]
+    assert "epoch 38" in head
+    assert "epoch 50" in head
+    assert head.count("epoch") <= 12
+
+
+def test_accuracy_by_category_is_of_every_method(text: str) -> None:
+    section = _section(text, "Accuracy by category")
+    assert all(name in section for name in ("federalist (", "bronte (", "novel (", "play ("))
+    assert "± " in _row(section, "ia3")[2]
+
+
+def test_what_failed_says_why_and_counts_in_the_comparison() -> None:
+    broken = [failed_record(lora(512, 0.4), seed, "diverged", "Diverged", "NaN at step 12") for seed in (0, 1)]
+    text = _rendered(*STUDY, failed_record(HEAD, 3, "oom", "SIGKILL", "killed"), *broken)
+    assert _row(text, "head")[3] == "3 of 4"
+    assert _row(text, "lora alpha=512")[1:4] == ["–", "–", "0 of 2"]
+    section = _section(text, "What failed")
+    assert _row(section, "head")[1:] == ["3", "oom", "SIGKILL: killed"]
+    assert _row(section, "lora alpha=512")[1:] == ["0, 1", "diverged", "Diverged: NaN at step 12"]
+    assert "21 of 24 runs have a result" in text
+
+
+def test_only_failed_runs_still_make_a_report() -> None:
+    text = _rendered(failed_record(HEAD))
+    assert "No run has a result" in text
+    assert "What failed" in text
+    assert "Where it comes from" in text
+
+
+def test_an_empty_store_and_unreadable_files_are_reported() -> None:
+    text = _rendered(unreadable=((Path("x/bad.json"), "not JSON"),))
+    assert "holds no record" in text
+    assert _row(text, "bad.json")[1] == "not JSON"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"preset": "custom"}, ("demo:", "custom:")),
+        ({"backbone.revision": "feedbeef00"}, ("3f2a9c1b7d", "feedbeef00")),
+        ({"backbone.name": "other-gpt2"}, ("small-gpt2", "other-gpt2")),
+        ({"data.fingerprint": "feedbeef00"}, ("9b1c7e5a2f", "feedbeef00")),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_compared_never_shares_a_table_and_the_headings_tell_why(
+    change: dict[str, Any], told: tuple[str, str]
+) -> None:
+    other = [make_record(variant, changes=change) for variant in DEMO]
+    tables = comparison([*STUDY, *other])
+    assert [len(table.rows) for _, table in tables] == [len(DEMO) + 1] * 2
+    text = _rendered(*STUDY, *other)
+    for (title, _), name in zip(sorted(tables), sorted(told), strict=True):
+        assert name in title
+        assert f"\n## {title}\n" in text
+    assert len({title for title, _ in tables}) == 2
+    assert "can't be compared" in text
+
+
+def test_rows_trained_differently_say_so() -> None:
+    text = _rendered(make_record(HEAD), make_record(HEAD, 1, {"training.epochs": 9, "training.dtype": "bf16"}))
+    assert "Not all rows were trained alike" in text
+    told = {row[1] for row in _comparison(text) if row[0] == "head"}
+    assert told == {"epochs 5, dtype fp32", "epochs 9, dtype bf16"}
+
+
+def test_runs_of_another_machine_are_told() -> None:
+    runs = [make_record(HEAD, 0), make_record(HEAD, 1), make_record(HEAD, 2, {"environment.cpu": "Faster CPU"})]
+    assert "1 of 3 runs were made elsewhere" in _rendered(*runs)
+
+
+def test_provenance_names_backbone_splits_machine_versions_and_command(text: str) -> None:
+    section = _section(text, "Where it comes from")
+    for fact in ("3f2a9c1b7d5e4f60", "9b1c7e5a2f3d4860", "Example CPU 3000", "torch 2.13.0", "5 epochs"):
+        assert fact in section
+    assert "```sh\npython -m bench run --preset demo\n```" in section
+
+
+def test_hostile_names_stay_in_their_places() -> None:
+    evil = "x | y\n# owned <script>\x1b[2J\u202e" + "z" * 10_000
+    changes = {"backbone.name": evil, "data.name": evil, "data.majority.style": evil, "environment.command": evil}
+    text = _rendered(make_record(HEAD, changes=changes), failed_record(HEAD, 1, message=evil))
+    assert "\n# owned" not in text.split("```sh")[0]
+    assert "<script>" not in text.split("```sh")[0].replace("`", "")
+    assert not {"\x1b", "\u202e"} & set(text)
+    assert len(text) < 20_000
