@@ -100,11 +100,19 @@ class Parameters(Part):
     adapter_bytes: int | None
 
 
-class Group(Part):
-    """Scores within one category or style."""
+class CategoryScores(Part):
+    """Scores over the test passages of one category."""
 
     accuracy: float
-    macro_f1: float | None
+    macro_f1: float
+    examples: int
+
+
+class StyleScores(Part):
+    """Scores of one style: the share of its test passages that were recognised, and its F1 among all of them."""
+
+    accuracy: float
+    f1: float
     examples: int
 
 
@@ -114,8 +122,8 @@ class Scores(Part):
     accuracy: float
     macro_f1: float
     loss: float
-    per_category: dict[str, Group]
-    per_style: dict[str, Group]
+    per_category: dict[str, CategoryScores]
+    per_style: dict[str, StyleScores]
 
 
 class Epoch(Part):

@@ -20,6 +20,10 @@ PROTOCOL = 1
 """Raised when a change to the training or evaluation code changes results, so that old records aren't reused."""
 
 
+CARD = ("frozen", "head", "lora", "ia3", "prefix")
+"""The methods of a study that is told nothing else, the cheapest first."""
+
+
 class Spec(BaseModel):
     """A frozen value; `not_identity` names the fields that don't determine a run's result."""
 
@@ -130,7 +134,7 @@ def parse_sweeps(settings: Iterable[str], chosen: Sequence[str]) -> dict[str, di
         fields = sweeps.setdefault(name, {})
         if field in fields:
             raise UsageError(f"--set {setting}: {name}.{field} is set twice; give all its values in one --set")
-        fields[field] = _distinct(methods.get(name).parse_value(field, value) for value in text.split(","))
+        fields[field] = _distinct(methods.get(name).parse_values(field, text))
     return sweeps
 
 

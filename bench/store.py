@@ -7,13 +7,9 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import bench.record as schema
 from bench.errors import UsageError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -30,14 +26,14 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def put(self, record: schema.Record, predictions: pd.DataFrame | None = None) -> Path:
-        """Write a run's predictions, then its record, each whole or not at all; return the record's path.
+    def put(self, record: schema.Record, predictions: bytes | None = None) -> Path:
+        """Write a run's predictions (parquet), then its record, each whole or not at all; return the record's path.
 
         Raises OSError where the disk refuses; what was there before stays.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if predictions is not None:
-            write_atomically(self.predictions_path(record.uid), predictions.to_parquet(index=False))
+            write_atomically(self.predictions_path(record.uid), predictions)
         path = self.folder / f"{record.uid}.json"
         write_atomically(path, schema.dumps(record).encode())
         return path

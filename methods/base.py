@@ -80,9 +80,33 @@ class Method(BaseModel):
         """Return the values that `text` asks to sweep: a comma between values, a plus within a list."""
         return tuple(cls.parse_value(field, part) for part in text.split(","))
 
+    @classmethod
+    def describe(cls) -> dict[str, Any]:
+        """Return what a list of the methods shows, as JSON has it."""
+        return {
+            "name": cls.name,
+            "trains": cls.trains,
+            "defaults": cls().hyperparameters(),
+            "sweep": {field: list(values) for field, values in cls.sweep.items()},
+            "paper": cls.paper,
+            "learning_rate_source": cls.learning_rate_source,
+        }
+
     def hyperparameters(self) -> dict[str, Any]:
         """Return every field with its value as JSON has it, defaults included."""
         return self.model_dump(mode="json")
+
+    @classmethod
+    def describe(cls) -> dict[str, Any]:
+        """Return what there is to know about the method before it runs, as JSON has it."""
+        return {
+            "name": cls.name,
+            "trains": cls.trains,
+            "paper": cls.paper,
+            "learning_rate_source": cls.learning_rate_source,
+            "defaults": cls().hyperparameters(),
+            "sweep": {field: list(values) for field, values in cls.sweep.items()},
+        }
 
     @property
     def prepended_tokens(self) -> int:

@@ -1,0 +1,165 @@
+"""The commands: parse, call, print; no logic."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+import methods
+from bench import console
+from bench.errors import UsageError
+from bench.spec import CARD
+from methods import MethodError
+
+EXIT_RUNS_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    help="Compare parameter-efficient fine-tuning methods for text classification.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+
+_CARD = ",".join(CARD)
+
+RUN_EXAMPLES = """Examples:
+
+python -m bench run --preset demo
+
+python -m bench run --methods lora,ia3 --seeds 0,1,2,3,4
+
+python -m bench run --methods lora --set lora.alpha=8,32,128 --set lora.r=4,8 --dry-run
+
+python -m bench run --data my-texts/ --category speech,novel --epochs 5
+"""
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in _names(text) or ())
+    except ValueError:
+        raise UsageError(f"--seeds {text}: write whole numbers with commas between them, e.g. 0,1,2") from None
+
+
+def _option(help_text: str, *names: str, metavar: str | None = None, least: int | None = None) -> Any:  # noqa: ANN401
+    return typer.Option(*names, help=help_text, metavar=metavar, min=least)
+
+
+Methods = Annotated[str, _option("Which methods, with commas between them.", "--methods", metavar="NAME,…")]
+Settings = Annotated[
+    list[str] | None,
+    _option("Sweep a hyperparameter; several multiply.", "--set", metavar="METHOD.FIELD=V1,V2"),
+]
+Seeds = Annotated[str, _option("Seeds, with commas between them.", metavar="N,…")]
+Preset = Annotated[
+    Literal["full", "demo"] | None,
+    _option("GPT-2 on AuthorMix from the Hub, or what comes with the project. By default full where it can be had."),
+]
+Model = Annotated[
+    str | None,
+    _option("Another backbone: on the Hub (NAME@REVISION pins a commit) or a folder.", metavar="NAME|DIR"),
+]
+Texts = Annotated[
+    str | None,
+    _option("Other texts, with columns text, style, category: on the Hub or here.", "--data", metavar="NAME|DIR|FILE"),
+]
+Categories = Annotated[str | None, _option("Only these categories, with commas between them.", metavar="C,…")]
+TrainSize = Annotated[int | None, _option("Only so many train passages, each style in proportion.", least=1)]
+Epochs = Annotated[int | None, _option("Passes over the train passages.", least=1)]
+MaxSteps = Annotated[int | None, _option("Stop training after so many optimizer steps.", least=1)]
+BatchSize = Annotated[int | None, _option("Passages an optimizer step.", least=1)]
+MaxLength = Annotated[int | None, _option("How many tokens of a passage are read.", least=1)]
+Device = Annotated[Literal["auto", "cpu", "cuda"], _option("Where to compute.")]
+Dtype = Annotated[
+    Literal["auto", "fp32", "bf16"], _option("Precision; auto is bf16 where the hardware multiplies it natively.")
+]
+Results = Annotated[Path | None, _option("The store; by default results/PRESET.", metavar="DIR")]
+SaveAdapters = Annotated[
+    Path | None, _option("Write each run's adapter into a folder of its own in this one.", metavar="DIR")
+]
+
+
+@app.command(epilog=RUN_EXAMPLES)
+def run(
+    chosen: Methods = _CARD,
+    settings: Settings = None,
+    seeds: Seeds = "0,1,2",
+    preset: Preset = None,
+    model: Model = None,
+    data: Texts = None,
+    category: Categories = None,
+    train_size: TrainSize = None,
+    epochs: Epochs = None,
+    max_steps: MaxSteps = None,
+    batch_size: BatchSize = None,
+    max_length: MaxLength = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    results: Results = None,
+    save_adapters: SaveAdapters = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid and stop.")] = False,
+) -> None:
+    """Run every method with every hyperparameter and seed, and show how they compare."""
+    from bench import study
+
+    request = study.Request(
+        methods=_names(chosen) or (),
+        settings=tuple(settings or ()),
+        seeds=_seeds(seeds),
+        preset=preset,
+        model=model,
+        data=data,
+        categories=_names(category),
+        train_size=train_size,
+        epochs=epochs,
+        max_steps=max_steps,
+        batch_size=batch_size,
+        max_length=max_length,
+        device=device,
+        dtype=dtype,
+        results=results,
+        save_adapters=save_adapters,
+    )
+    if dry_run:
+        console.grid(request.variants(), request.seeds)
+        return
+    store, records = study.run(request)
+    console.summary(records, store.folder)
+    raise typer.Exit(EXIT_RUNS_FAILED if any(record.status != "ok" for record in records) else 0)
+
+
+@app.command(name="list")
+def list_methods(as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False) -> None:
+    """Show the methods: what trains, the defaults, the paper."""
+    described = [methods.get(name).describe() for name in methods.names()]
+    if as_json:
+        print(json.dumps(described, indent=2, ensure_ascii=False))
+    else:
+        console.catalogue(described)
+
+
+def main() -> None:
+    """Run a command; a person's mistake ends with exit code 2 and a line or two, never a traceback."""
+    try:
+        code = app(standalone_mode=False)
+    except (UsageError, MethodError) as error:
+        _mistake(str(error))
+    except TyperException as error:
+        _mistake(error.format_message())
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(EXIT_INTERRUPTED)
+    sys.exit(code or 0)
+
+
+def _mistake(message: str) -> NoReturn:
+    print(f"bench: {message}", file=sys.stderr)
+    sys.exit(EXIT_USAGE)

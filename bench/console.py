@@ -1,0 +1,181 @@
+"""What a study looks like to the person who waits for it: live on a terminal, plain lines where the output is piped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from bench.reporting import comparison
+from bench.reporting.terminal import to_rich
+from bench.reporting.text import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from bench import job
+    from bench.record import Record
+    from bench.spec import Variant
+
+_MIB = 1024**2
+
+
+def view(runs: int) -> View:
+    """Return what shows a study of `runs` runs: live on a terminal, else plain lines."""
+    console = Console()
+    return LiveView(console, runs) if console.is_terminal else View(console, runs)
+
+
+class View:
+    """One plain line as each run begins and ends."""
+
+    def __init__(self, console: Console, runs: int) -> None:
+        self.console, self.runs, self.done = console, runs, 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def started(self, run: job.Job) -> None:
+        """Say nothing: the line at the run's end says all."""
+
+    def progressed(self, run: job.Job, progress: job.Progress) -> None:
+        """Say nothing."""
+
+    def ended(self, run: job.Job, record: Record) -> None:
+        """Print the run's line."""
+        self.done += 1
+        line = " · ".join([f"{self.done}/{self.runs}", run.spec.label, *_figures(record)])
+        self.console.print(Text(clean(line)), soft_wrap=True)
+
+
+class LiveView(View):
+    """A table that grows as runs end, over the progress of the study and of the run under way."""
+
+    def __init__(self, console: Console, runs: int) -> None:
+        super().__init__(console, runs)
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+        self.study = Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console)
+        self.run = Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[loss]}"), console=console)
+        self.table = _results_table()
+        self.all_runs = self.study.add_task("study", total=runs)
+        self.this_run = self.run.add_task("", total=None, loss="")
+        self.live = Live(Group(self.table, self.study, self.run), console=console, refresh_per_second=4)
+
+    def __enter__(self) -> Self:
+        self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.update(self.table, refresh=True)
+        self.live.stop()
+
+    def started(self, run: job.Job) -> None:
+        """Show which run is under way."""
+        self.run.reset(self.this_run, description=clean(run.spec.label), total=None, loss="")
+
+    def progressed(self, run: job.Job, progress: job.Progress) -> None:
+        """Move the run's bar."""
+        loss = "" if progress.loss is None else f"loss {progress.loss:.3f}"
+        description = f"{clean(run.spec.label)} · {progress.phase}"
+        self.run.update(
+            self.this_run, description=description, completed=progress.done, total=progress.total, loss=loss
+        )
+
+    def ended(self, run: job.Job, record: Record) -> None:
+        """Add the run's row."""
+        self.done += 1
+        self.study.advance(self.all_runs)
+        self.table.add_row(Text(clean(run.spec.label)), *(Text(clean(cell)) for cell in _cells(record)))
+
+
+def _results_table() -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("run")
+    for name in ("accuracy", "macro-F1", "train tok/s", "test tok/s", "peak MiB", "wall s"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    return table
+
+
+def _cells(record: Record) -> list[str]:
+    """The run's row: figures where there are any, and what went wrong where something did."""
+    quality, speed, memory = record.quality, record.speed, record.memory
+    trouble = "" if record.error is None else f"{record.status}: {record.error.message}"
+    return [
+        f"{quality.test.accuracy:.1%}" if quality else "–",
+        f"{quality.test.macro_f1:.1%}" if quality else "–",
+        f"{speed.train_tokens_per_s:,.0f}" if speed and speed.train_tokens_per_s else "–",
+        f"{speed.eval_tokens_per_s:,.0f}" if speed else "–",
+        f"{memory.peak_bytes / _MIB:,.0f}" if memory else "–",
+        f"{record.wall_s:.1f}",
+        trouble,
+    ]
+
+
+def _figures(record: Record) -> list[str]:
+    accuracy, macro_f1, train, test, peak, wall, trouble = _cells(record)
+    if record.status != "ok":
+        return [trouble, f"{wall} s"]
+    trained = [] if train == "–" else [f"train {train} tok/s"]
+    return [f"accuracy {accuracy}", f"macro-F1 {macro_f1}", *trained, f"test {test} tok/s", f"{peak} MiB", f"{wall} s"]
+
+
+def warn(title: str, text: str) -> None:
+    """Show on the error stream what nobody may miss."""
+    Console(stderr=True).print(Panel(Text(clean(text)), title=title, border_style="yellow", expand=False))
+
+
+def grid(variants: Sequence[Variant], seeds: Sequence[int]) -> None:
+    """Print what a study would run."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("method", "hyperparameters", "seeds"):
+        table.add_column(name)
+    for variant in variants:
+        hyperparameters = ", ".join(f"{key}={value}" for key, value in variant.hyperparameters.items())
+        table.add_row(variant.method, Text(clean(hyperparameters)), ", ".join(map(str, seeds)))
+    console = Console()
+    console.print(table)
+    console.print(f"{len(variants)} variants × {len(seeds)} seeds = {len(variants) * len(seeds)} runs")
+
+
+def summary(records: Sequence[Record], folder: Path) -> None:
+    """Print how the runs compare, how many have a result, and where the records lie."""
+    console = Console()
+    for heading, table in comparison(records):
+        console.print()
+        console.print(Text(clean(heading), style="bold"))
+        console.print(to_rich(table))
+    good = sum(record.status == "ok" for record in records)
+    console.print(f"{good} of {len(records)} runs ok", style="green" if good == len(records) else "red")
+    console.print(Text(f"Records in {clean(str(folder))}; the whole report: python report.py {clean(str(folder))}"))
+
+
+def catalogue(methods: Sequence[Mapping[str, Any]]) -> None:
+    """Print what each described method trains, its defaults and its paper."""
+    console = Console()
+    for method in methods:
+        defaults = ", ".join(f"{key}={value}" for key, value in method["defaults"].items())
+        swept = [f"; sweeps {key} over {', '.join(map(str, values))}" for key, values in method["sweep"].items()]
+        lines = Table.grid(padding=(0, 2))
+        for title, text in (
+            ("trains", method["trains"]),
+            ("defaults", defaults + "".join(swept)),
+            ("learning rate", method["learning_rate_source"]),
+            ("paper", method["paper"]),
+        ):
+            lines.add_row(Text(f"  {title}", style="dim"), Text(clean(text, 1000)))
+        console.print(Text(method["name"], style="bold"), lines)

@@ -1,0 +1,64 @@
+"""What a study's process and a run's process say to each other; importable without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.record import Compute, Memory, Parameters, Part, Quality, RunError, Speed, Status
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from pathlib import Path
+
+    from bench.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run for one process: the spec, and where its inputs and outputs lie."""
+
+    spec: RunSpec
+    styles: tuple[str, ...]
+    splits: Path
+    examples: Path
+    predictions: Path
+    adapter: Path | None
+    threads: int
+
+
+class Outcome(Part):
+    """What a run found out: the parts of its record that the study couldn't know before."""
+
+    backbone_parameters: int
+    steps: int
+    padding_share: float | None
+    parameters: Parameters
+    quality: Quality
+    speed: Speed
+    memory: Memory
+    compute: Compute | None
+
+
+class Failure(Part):
+    """Why a run has no outcome."""
+
+    status: Status
+    error: RunError
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: `done` of `total` steps of a phase, and the training loss there."""
+
+    phase: str
+    done: int
+    total: int
+    loss: float | None
+
+
+def start(job: Job, channel: Connection, output: Connection) -> None:
+    """Be the target of the run's process. The worker is imported there only: the study's process needs no torch."""
+    from bench import worker
+
+    worker.main(job, channel, output)

@@ -1,0 +1,139 @@
+"""Where the backbone and the texts come from: a preset, the Hub, a folder, or what is embedded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from bench import backbone, hub
+from bench.data import load_hub, load_local, load_open_authors
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.data import Corpus
+    from bench.record import Preset
+    from bench.spec import BackboneRef
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a preset names and states: the backbone, the texts, and how long and in what portions to train."""
+
+    model: str
+    data: str
+    epochs: int
+    batch_size: int
+    max_length: int
+
+
+PRESETS: dict[Literal["full", "demo"], Defaults] = {
+    "full": Defaults("openai-community/gpt2", "hallisky/AuthorMix", epochs=3, batch_size=16, max_length=256),
+    "demo": Defaults("the embedded GPT-2", "open-authors", epochs=5, batch_size=16, max_length=256),
+}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a study runs on, and why it isn't `full` where that was to be tried and couldn't be had."""
+
+    preset: Preset
+    defaults: Defaults
+    backbone: BackboneRef
+    corpus: Corpus
+    fallback: str | None
+
+
+def resolve(preset: Literal["full", "demo"] | None, model: str | None, data: str | None) -> Sources:
+    """Find the backbone and the texts; what is a folder is looked at before the Hub is asked.
+
+    What isn't named comes from `preset`; without one, from `full` where the Hub or its cache has it and else from
+    `demo`. Raises UsageError where something named can't be had.
+    """
+    local_model = _local_model(model)
+    local_data = _local_data(data)
+    fallback = None
+    base: Literal["full", "demo"] = preset or "full"
+    needs_hub = base == "full" and (model is None or data is None)
+    if needs_hub:
+        fallback = _why_not_full(model is None, data is None)
+        if fallback and preset == "full":
+            raise UsageError(
+                f"--preset full needs the Hugging Face Hub or its cache: {fallback}\n"
+                "Go on with local folders (--model DIR --data DIR) or with --preset demo."
+            )
+        base = "demo" if fallback else "full"
+    return Sources(
+        preset="custom" if model or data else base,
+        defaults=PRESETS[base],
+        backbone=local_model or _model(model, base),
+        corpus=local_data or _corpus(data, base),
+        fallback=fallback,
+    )
+
+
+def _why_not_full(model: bool, data: bool) -> str | None:
+    """Return why what `full` names, as far as it is needed, can't be had here; None where it can."""
+    try:
+        if model:
+            hub.snapshot(PRESETS["full"].model, "model")
+        if data:
+            hub.snapshot(PRESETS["full"].data, "dataset")
+    except hub.HubUnavailable as error:
+        return str(error)
+    return None
+
+
+def _local_model(model: str | None) -> BackboneRef | None:
+    folder = _existing(model, "--model")
+    if folder is None:
+        return None
+    if not folder.is_dir():
+        raise UsageError(f"--model {model}: not a folder; name the one that save_pretrained wrote")
+    found = backbone.local(folder)
+    backbone.check(found)
+    return found
+
+
+def _local_data(data: str | None) -> Corpus | None:
+    path = _existing(data, "--data")
+    return None if path is None else load_local(path)
+
+
+def _existing(name: str | None, option: str) -> Path | None:
+    """Return the path that `name` is, or None where it is a name on the Hub."""
+    if name is None:
+        return None
+    path = Path(name).expanduser()
+    if path.exists():
+        return path
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or path.suffix in {".jsonl", ".csv", ".parquet"}:
+        raise UsageError(f"{option} {name}: no such file or folder")
+    return None
+
+
+def _model(name: str | None, base: Literal["full", "demo"]) -> BackboneRef:
+    if name is None and base == "demo":
+        return backbone.embedded()
+    name = name or PRESETS["full"].model
+    found = backbone.from_hub(name, *_snapshot(name, "model"))
+    backbone.check(found)
+    return found
+
+
+def _corpus(name: str | None, base: Literal["full", "demo"]) -> Corpus:
+    if name is None and base == "demo":
+        return load_open_authors()
+    name = name or PRESETS["full"].data
+    folder, commit = _snapshot(name, "dataset")
+    return load_hub(folder, name.partition("@")[0], commit)
+
+
+def _snapshot(name: str, kind: Literal["model", "dataset"]) -> tuple[Path, str]:
+    try:
+        return hub.snapshot(name, kind)
+    except hub.HubUnavailable as error:
+        option = "--model" if kind == "model" else "--data"
+        raise UsageError(
+            f"{option} {name}: no such folder, and the Hugging Face Hub can't be asked: {error}"
+        ) from error

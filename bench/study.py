@@ -1,0 +1,201 @@
+"""From what a person asked for to runs, and from runs to records in a store."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import psutil
+
+import methods
+from bench import backbone, console, execute, machine
+from bench.data import text_hash, tokenise
+from bench.errors import UsageError
+from bench.job import Job
+from bench.record import Backbone, Data, Majority, Sizes
+from bench.sources import resolve
+from bench.spec import CARD, DataRef, Study, TrainingSpec, Variant, parse_sweeps, variants
+from bench.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.data import Corpus, Splits
+    from bench.record import Record
+    from bench.sources import Sources
+
+_QUIET_CHILDREN = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for; None leaves the choice to the preset."""
+
+    methods: tuple[str, ...] = CARD
+    settings: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0, 1, 2)
+    preset: Literal["full", "demo"] | None = None
+    model: str | None = None
+    data: str | None = None
+    categories: tuple[str, ...] | None = None
+    train_size: int | None = None
+    epochs: int | None = None
+    max_steps: int | None = None
+    batch_size: int | None = None
+    max_length: int | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "fp32", "bf16"] = "auto"
+    results: Path | None = None
+    save_adapters: Path | None = None
+
+    def variants(self) -> list[Variant]:
+        """Unfold methods and sweeps; what is wrong with them is raised here, before any text is read."""
+        for what, values in (("--methods", self.methods), ("--seeds", self.seeds)):
+            repeated = [str(value) for value, count in Counter(values).items() if count > 1]
+            if repeated:
+                raise UsageError(f"{what}: {', '.join(repeated)} is named twice")
+        for name in self.methods:
+            methods.get(name)
+        return variants(self.methods, parse_sweeps(self.settings, self.methods))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study that is ready to run: its grid, its texts, and where it puts what it finds."""
+
+    study: Study
+    sources: Sources
+    corpus: Corpus
+    splits: Splits
+    store: Store
+
+
+def prepare(request: Request) -> Prepared:
+    """Find the backbone and the texts, tokenise them and unfold the grid. Raises UsageError for what is wrong."""
+    chosen = request.variants()
+    device = machine.resolve_device(request.device)
+    sources = resolve(request.preset, request.model, request.data)
+    if sources.fallback:
+        console.warn("This is the demo, not GPT-2 on AuthorMix", _explain(sources.fallback))
+    corpus = sources.corpus.select(request.categories, request.train_size)
+    training = TrainingSpec(
+        epochs=request.epochs or sources.defaults.epochs,
+        max_steps=request.max_steps,
+        batch_size=request.batch_size or sources.defaults.batch_size,
+        max_length=_max_length(request, sources),
+        dtype=machine.resolve_dtype(request.dtype, device),
+        device=device,
+    )
+    study = Study(
+        variants=tuple(chosen),
+        seeds=request.seeds,
+        preset=sources.preset,
+        backbone=sources.backbone,
+        data=DataRef(name=corpus.name, source=corpus.source, revision=corpus.revision, fingerprint=corpus.fingerprint),
+        training=training,
+    )
+    splits = tokenise(corpus, backbone.tokenizer(sources.backbone), training.max_length)
+    store = Store(request.results or Path("results") / sources.preset)
+    return Prepared(study, sources, corpus, splits, store)
+
+
+def _explain(reason: str) -> str:
+    return (
+        f"The Hugging Face Hub can't be reached ({reason}), and its cache here doesn't hold what `full` needs.\n"
+        "So this runs the preset `demo`: a small GPT-2 and the corpus open-authors, which come with the project.\n"
+        "Its figures say nothing about GPT-2 124M on AuthorMix; each record and report carries which it was."
+    )
+
+
+def _max_length(request: Request, sources: Sources) -> int:
+    longest = backbone.max_positions(sources.backbone)
+    if request.max_length and longest and request.max_length > longest:
+        raise UsageError(
+            f"--max-length {request.max_length}: {sources.backbone.name} takes {longest} tokens at the most"
+        )
+    return min(request.max_length or sources.defaults.max_length, longest or sources.defaults.max_length)
+
+
+def run(request: Request) -> tuple[Store, list[Record]]:
+    """Run what was asked for; return the records and the store that holds them."""
+    request.variants()
+    with _environment(_QUIET_CHILDREN):
+        execute.warm_up()
+    prepared = prepare(request)
+    runs = prepared.study.runs()
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch, console.view(len(runs)) as view:
+        jobs = _jobs(prepared, Path(scratch), request.save_adapters)
+        return prepared.store, execute.run_study(jobs, _shared(prepared), prepared.store, view, timeout_s=None)
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _jobs(prepared: Prepared, scratch: Path, adapters: Path | None) -> list[Job]:
+    """Write down what all runs read, and return a job for each run."""
+    splits, examples = scratch / "splits", scratch / "test.parquet"
+    splits.mkdir()
+    prepared.splits.save(splits)
+    test = prepared.corpus.frames["test"]
+    test.assign(text=test["text"].map(text_hash)).to_parquet(examples, index=False)
+    return [
+        Job(
+            spec=spec,
+            styles=prepared.corpus.styles,
+            splits=splits,
+            examples=examples,
+            predictions=scratch / f"{spec.uid}.parquet",
+            adapter=adapters / spec.uid if adapters else None,
+            threads=_threads(),
+        )
+        for spec in prepared.study.runs()
+    ]
+
+
+def _threads() -> int:
+    """The processor's cores that this process may use: a thread more a core makes matrix products slower."""
+    return min(len(psutil.Process().cpu_affinity()), psutil.cpu_count(logical=False) or 1)
+
+
+def _shared(prepared: Prepared) -> execute.Shared:
+    corpus, study = prepared.corpus, prepared.study
+    return execute.Shared(
+        backbone=Backbone(name=study.backbone.name, source=study.backbone.source, revision=study.backbone.revision),
+        data=Data(
+            name=corpus.name,
+            source=corpus.source,
+            revision=corpus.revision,
+            fingerprint=corpus.fingerprint,
+            styles=list(corpus.styles),
+            categories=list(corpus.categories),
+            sizes=Sizes(**{split: len(frame) for split, frame in corpus.frames.items()}),
+            max_length=study.training.max_length,
+            majority=_majority(corpus),
+            duplicates=corpus.duplicates,
+            truncated=prepared.splits.truncated,
+        ),
+        environment=machine.environment(study.training.device, machine.command_line()),
+    )
+
+
+def _majority(corpus: Corpus) -> Majority:
+    """Score the answer that is always the same: its style has recall 1 and precision `accuracy`, the others F1 0."""
+    style, accuracy = corpus.majority()
+    f1 = 2 * accuracy / (1 + accuracy)
+    return Majority(style=style, accuracy=accuracy, macro_f1=f1 / corpus.frames["test"]["style"].nunique())
