@@ -55,7 +55,7 @@ def _data_files(folder: Path) -> dict[str, list[Path]]:
 
     with tempfile.TemporaryDirectory() as cache:
         try:
-            builder = datasets.load_dataset_builder(str(folder), cache_dir=cache)
+            builder = datasets.load_dataset_builder(str(folder.resolve()), cache_dir=cache)
         except Exception as error:  # of many types: no data files, several formats, a README or script it can't use
             reason = str(error).strip().splitlines()[0]
             raise UsageError(

@@ -217,7 +217,7 @@ def _paragraphs(document: Document) -> list[str]:
         blocks = _prose(text)
     else:
         blocks = _speeches(text)
-    lines = (re.sub(r"\s+", " ", DASH.sub("--", block)).strip() for block in blocks)
+    lines = (" ".join(DASH.sub("--", block).split()) for block in blocks)
     return [line for line in lines if line]
 
 

@@ -62,6 +62,11 @@ def test_reading_leaves_the_folder_alone_and_sees_every_change(tmp_path: Path) -
     assert after.fingerprint != before.fingerprint
 
 
+def test_the_working_directory_is_a_folder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(_folder(tmp_path / "mine"))
+    assert load_local(Path()).name == "mine"
+
+
 def test_a_snapshot_with_shards_behind_links_is_read_in_order(tmp_path: Path) -> None:
     _write(tmp_path / "blobs" / "0.parquet", _texts("first"))
     _write(tmp_path / "blobs" / "1.parquet", _texts("second"))
