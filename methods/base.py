@@ -96,18 +96,6 @@ class Method(BaseModel):
         """Return every field with its value as JSON has it, defaults included."""
         return self.model_dump(mode="json")
 
-    @classmethod
-    def describe(cls) -> dict[str, Any]:
-        """Return what there is to know about the method before it runs, as JSON has it."""
-        return {
-            "name": cls.name,
-            "trains": cls.trains,
-            "paper": cls.paper,
-            "learning_rate_source": cls.learning_rate_source,
-            "defaults": cls().hyperparameters(),
-            "sweep": {field: list(values) for field, values in cls.sweep.items()},
-        }
-
     @property
     def prepended_tokens(self) -> int:
         """How many of the model's positions the method takes for itself, before the text."""

@@ -33,7 +33,7 @@ SAME = 1e-5
 """The largest difference between two logits that count as the same in float32."""
 
 
-class ContractViolation(AssertionError):  # noqa: N818  (what it is called everywhere)
+class ContractViolation(AssertionError):
     """A promise that a method doesn't keep, in one line."""
 
 
@@ -43,45 +43,39 @@ def require(kept: bool, broken: str) -> None:
         raise ContractViolation(broken)
 
 
-def tiny_gpt2() -> PreTrainedModel:
-    """Return a GPT-2 with random weights, the same ones every time, its projections as Conv1D."""
-    from transformers import GPT2Config, GPT2ForSequenceClassification
+def tiny(architecture: str, **sizes: int) -> PreTrainedModel:
+    """Return a small model for classification with random weights, the same ones every time, and no dropout."""
+    from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    sizes = {"n_layer": 2, "n_head": 4, "n_embd": 64, "n_positions": 64, "vocab_size": 96}
+    common = {"vocab_size": 96, "num_labels": STYLES, "pad_token_id": PAD, "bos_token_id": 1, "eos_token_id": 1}
     torch.manual_seed(0)
-    config = GPT2Config(**sizes, num_labels=STYLES, pad_token_id=PAD, bos_token_id=1, eos_token_id=1, use_cache=False)
-    return _without_dropout(GPT2ForSequenceClassification(config))
-
-
-def tiny_llama() -> PreTrainedModel:
-    """Return a Llama with random weights, the same ones every time, its keys and values shared by two heads."""
-    from transformers import LlamaConfig, LlamaForSequenceClassification
-
-    heads = {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
-    sizes = {"hidden_size": 64, "intermediate_size": 128, "max_position_embeddings": 64, "vocab_size": 96}
-    torch.manual_seed(0)
-    config = LlamaConfig(**heads, **sizes, num_labels=STYLES, pad_token_id=PAD, use_cache=False)
-    return _without_dropout(LlamaForSequenceClassification(config))
-
-
-def tiny_bert() -> PreTrainedModel:
-    """Return a BERT with random weights, the same ones every time."""
-    from transformers import BertConfig, BertForSequenceClassification
-
-    sizes = {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 64, "intermediate_size": 128}
-    torch.manual_seed(0)
-    config = BertConfig(**sizes, max_position_embeddings=64, vocab_size=96, num_labels=STYLES, pad_token_id=PAD)
-    return _without_dropout(BertForSequenceClassification(config))
-
-
-BACKBONES: dict[str, Backbone] = {"gpt2": tiny_gpt2, "llama": tiny_llama, "bert": tiny_bert}
-
-
-def _without_dropout(model: PreTrainedModel) -> PreTrainedModel:
+    config = AutoConfig.for_model(architecture, **common, **sizes, use_cache=False)
+    model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    return model.eval()
+    model.train(False)
+    return model
+
+
+def tiny_gpt2() -> PreTrainedModel:
+    """Return a GPT-2, its projections as Conv1D."""
+    return tiny("gpt2", n_layer=2, n_head=4, n_embd=64, n_positions=64)
+
+
+def tiny_llama() -> PreTrainedModel:
+    """Return a Llama whose heads share keys and values by two."""
+    heads = {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    return tiny("llama", **heads, hidden_size=64, intermediate_size=128, max_position_embeddings=64)
+
+
+def tiny_bert() -> PreTrainedModel:
+    """Return a BERT."""
+    heads = {"num_hidden_layers": 2, "num_attention_heads": 4}
+    return tiny("bert", **heads, hidden_size=64, intermediate_size=128, max_position_embeddings=64)
+
+
+BACKBONES: dict[str, Backbone] = {"gpt2": tiny_gpt2, "llama": tiny_llama, "bert": tiny_bert}
 
 
 def in_bfloat16(model: PreTrainedModel) -> PreTrainedModel:
@@ -125,7 +119,8 @@ def train(method: Method, module: nn.Module) -> set[str]:
     reached: set[str] = set()
     for step in range(STEPS):
         optimizer.zero_grad()
-        cross_entropy(module.train()(input_ids=ids, attention_mask=mask).logits.float(), labels).backward()
+        loss = cross_entropy(module.train()(input_ids=ids, attention_mask=mask).logits.float(), labels)
+        loss.backward()
         reached |= {name for name, p in parameters.items() if p.grad is not None and bool(p.grad.any())}
         optimizer.step()
         if after_step:
@@ -140,10 +135,9 @@ def difference(left: Tensor, right: Tensor) -> float:
 
 def bad_hyperparameters_are_refused_by_name(method: Method, backbone: Backbone) -> None:
     """A field that doesn't exist and a value of the wrong type each give one line that names the field."""
-    for values in ({"no_such_field": 1}, *({field: object()} for field in type(method).model_fields)):
-        field = next(iter(values))
+    for field in ("no_such_field", *type(method).model_fields):
         try:
-            type(method)(**values)
+            type(method)(**{field: object()})
         except MethodError as error:
             clear = field in str(error) and "\n" not in str(error)
             require(clear, f"the error for a bad {field!r} isn't one line that names it: {error}")

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from methods.contract import logits, tiny_gpt2, tiny_llama
+from methods.contract import in_bfloat16, logits, tiny_gpt2, tiny_llama
 from methods.conv1d import to_linear
 
 
@@ -27,7 +27,7 @@ def test_conversion_is_in_place_and_a_second_one_does_nothing() -> None:
 
 
 def test_converted_weights_are_contiguous_and_keep_type_and_training() -> None:
-    model = tiny_gpt2().to(torch.bfloat16).requires_grad_(False).train()
+    model = in_bfloat16(tiny_gpt2()).requires_grad_(False).train()
     layer = to_linear(model).get_submodule("transformer.h.0.attn.c_attn")
     assert isinstance(layer, nn.Linear)
     assert (layer.in_features, layer.out_features, tuple(layer.weight.shape)) == (64, 192, (192, 64))

@@ -85,4 +85,4 @@ def test_hyperparameters_are_json_and_make_the_same_method_again() -> None:
 
 def test_a_method_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        lora().r = 4
+        lora().learning_rate = 0.5  # type: ignore[misc]

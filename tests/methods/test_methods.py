@@ -8,10 +8,9 @@ import pytest
 import torch
 from peft import PeftModel
 from transformers import (
-    DistilBertConfig,
-    DistilBertForSequenceClassification,
+    AutoConfig,
+    AutoModelForSequenceClassification,
     GPT2Config,
-    GPT2ForSequenceClassification,
     GPT2LMHeadModel,
     GPT2Model,
     PreTrainedModel,
@@ -25,12 +24,13 @@ from methods import adapters, contract
 def gpt2_124m() -> PreTrainedModel:
     """Return GPT-2 124M with 14 styles, without memory behind its tensors."""
     with torch.device("meta"):
-        return GPT2ForSequenceClassification(GPT2Config(num_labels=14, pad_token_id=50256, use_cache=False))
+        config = AutoConfig.for_model("gpt2", num_labels=14, pad_token_id=50256, use_cache=False)
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
+        return model
 
 
 def tiny_distilbert() -> PreTrainedModel:
-    config = DistilBertConfig(n_layers=2, n_heads=4, dim=32, hidden_dim=48, vocab_size=96, num_labels=3, pad_token_id=0)
-    return DistilBertForSequenceClassification(config)
+    return contract.tiny("distilbert", n_layers=2, n_heads=4, dim=32, hidden_dim=48)
 
 
 HEAD = 14 * 768
@@ -109,7 +109,7 @@ def test_prefix_says_how_many_positions_it_takes() -> None:
 
 def test_what_peft_refuses_is_said_in_one_line() -> None:
     model = contract.tiny_gpt2()
-    model.gradient_checkpointing_enable()  # type: ignore[no-untyped-call]
+    model.gradient_checkpointing_enable()
     with pytest.raises(methods.MethodError, match=r"^prefix can't tune GPT2ForSequenceClassification: .*checkpointing"):
         methods.get("prefix")().apply(model)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,13 @@ def test_every_method_says_what_it_is() -> None:
         method = methods.get(name)
         assert all("\n" not in said and said for said in (method.trains, method.paper, method.learning_rate_source))
         assert set(method.sweep) <= set(method.model_fields)
+
+
+def test_a_description_is_json_with_the_defaults_and_the_sweep() -> None:
+    described = json.loads(json.dumps(methods.get("lora").describe()))
+    assert described["defaults"] == methods.get("lora")().hyperparameters()
+    assert described["sweep"] == {"alpha": [8, 32, 128]}
+    assert {"name", "trains", "paper", "learning_rate_source"} < described.keys()
 
 
 def test_the_methods_are_listed_without_torch() -> None:
