@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from torch import nn
-    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 EMBEDDED = Path(__file__).parent / "assets" / "backbone"
 _CONTENT = ("*.json", "*.safetensors", "*.txt", "*.model")
@@ -67,17 +67,19 @@ def _content_hash(folder: Path) -> str:
     return digest.hexdigest()[:40]
 
 
-def tokenizer(ref: BackboneRef) -> PreTrainedTokenizerBase:
+def tokenizer(ref: BackboneRef) -> PreTrainedTokenizerFast:
     """Return the backbone's tokenizer. Raises UsageError where the folder has none that works."""
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     try:
         found = AutoTokenizer.from_pretrained(ref.folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"--model {ref.name}: its tokenizer can't be loaded: {_first_line(error)}") from error
+    if not isinstance(found, PreTrainedTokenizerFast):
+        raise UsageError(f"--model {ref.name}: it has no fast tokenizer; save one as tokenizer.json beside it")
     if not found("text", add_special_tokens=False)["input_ids"]:
         raise UsageError(f"--model {ref.name}: its tokenizer turns text into nothing; tokenizer.json is missing?")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def check(ref: BackboneRef) -> None:
@@ -134,7 +136,7 @@ def _config(ref: BackboneRef, styles: int) -> PreTrainedConfig:
     from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as CLASSIFIERS
 
     try:
-        config = AutoConfig.from_pretrained(
+        config: PreTrainedConfig = AutoConfig.from_pretrained(
             ref.folder, num_labels=styles, local_files_only=True, trust_remote_code=False
         )
     except (OSError, ValueError, KeyError) as error:

@@ -45,7 +45,7 @@ def native_bf16(device: Device) -> bool:
     if device == "cuda":
         import torch
 
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool({"avx512_bf16", "amx_bf16"} & _cpu_facts()[1])
 
 

@@ -23,7 +23,7 @@ from bench.spec import CARD, DataRef, Study, TrainingSpec, Variant, parse_sweeps
 from bench.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from bench.data import Corpus, Splits
     from bench.record import Record
@@ -87,7 +87,7 @@ def prepare(request: Request) -> Prepared:
         epochs=request.epochs or sources.defaults.epochs,
         max_steps=request.max_steps,
         batch_size=request.batch_size or sources.defaults.batch_size,
-        max_length=_max_length(request, sources),
+        max_length=_max_length(request, sources, chosen),
         dtype=machine.resolve_dtype(request.dtype, device),
         device=device,
     )
@@ -112,13 +112,20 @@ def _explain(reason: str) -> str:
     )
 
 
-def _max_length(request: Request, sources: Sources) -> int:
-    longest = backbone.max_positions(sources.backbone)
-    if request.max_length and longest and request.max_length > longest:
+def _max_length(request: Request, sources: Sources, chosen: Sequence[Variant]) -> int:
+    """The same for every method: what the preset states or was asked for, as far as the model has positions for it."""
+    positions = backbone.max_positions(sources.backbone)
+    if positions is None:
+        return request.max_length or sources.defaults.max_length
+    greediest = max(chosen, key=lambda variant: variant.build().prepended_tokens)
+    taken = greediest.build().prepended_tokens
+    room = positions - taken
+    if room < 1 or (request.max_length or 0) > room:
+        taker = f", {taken} of which {greediest.method} takes" if taken else ""
         raise UsageError(
-            f"--max-length {request.max_length}: {sources.backbone.name} takes {longest} tokens at the most"
+            f"--max-length {request.max_length or 1}: {sources.backbone.name} has {positions} positions{taker}"
         )
-    return min(request.max_length or sources.defaults.max_length, longest or sources.defaults.max_length)
+    return min(request.max_length or sources.defaults.max_length, room)
 
 
 def run(request: Request) -> tuple[Store, list[Record]]:

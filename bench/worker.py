@@ -122,7 +122,7 @@ def _adapted(spec: RunSpec, method: Method, splits: Splits, styles: int) -> tupl
     model = backbone.load(spec.backbone, styles, spec.seed)
     parameters = sum(p.numel() for p in model.base_model.parameters())
     if spec.training.dtype == "bf16":
-        model.to(torch.bfloat16)
+        model.bfloat16()
     module = method.apply(model, train.plan(splits.train, spec.training))
     return module.to(spec.training.device), parameters
 
