@@ -25,11 +25,18 @@ if TYPE_CHECKING:
     from bench.spec import Variant
 
 _MIB = 1024**2
+_PIPED_WIDTH = 160
+
+
+def _console() -> Console:
+    """The terminal as wide as it is; a file or a pipe wide enough for whole tables."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_PIPED_WIDTH)
 
 
 def view(runs: int) -> View:
     """Return what shows a study of `runs` runs: live on a terminal, else plain lines."""
-    console = Console()
+    console = _console()
     return LiveView(console, runs) if console.is_terminal else View(console, runs)
 
 
@@ -147,18 +154,18 @@ def grid(variants: Sequence[Variant], seeds: Sequence[int]) -> None:
     for variant in variants:
         hyperparameters = ", ".join(f"{key}={value}" for key, value in variant.hyperparameters.items())
         table.add_row(variant.method, Text(clean(hyperparameters)), ", ".join(map(str, seeds)))
-    console = Console()
+    console = _console()
     console.print(table)
     console.print(f"{len(variants)} variants × {len(seeds)} seeds = {len(variants) * len(seeds)} runs")
 
 
 def summary(records: Sequence[Record], folder: Path) -> None:
     """Print how the runs compare, how many have a result, and where the records lie."""
-    console = Console()
+    console = _console()
     for heading, table in comparison(records):
         console.print()
         console.print(Text(clean(heading), style="bold"))
-        console.print(to_rich(table))
+        console.print(to_rich(table, console.width))
     good = sum(record.status == "ok" for record in records)
     console.print(f"{good} of {len(records)} runs ok", style="green" if good == len(records) else "red")
     console.print(Text(f"Records in {clean(str(folder))}; the whole report: python report.py {clean(str(folder))}"))
@@ -166,7 +173,7 @@ def summary(records: Sequence[Record], folder: Path) -> None:
 
 def catalogue(methods: Sequence[Mapping[str, Any]]) -> None:
     """Print what each described method trains, its defaults and its paper."""
-    console = Console()
+    console = _console()
     for method in methods:
         defaults = ", ".join(f"{key}={value}" for key, value in method["defaults"].items())
         swept = [f"; sweeps {key} over {', '.join(map(str, values))}" for key, values in method["sweep"].items()]
