@@ -158,7 +158,7 @@ def test_an_empty_store_and_unreadable_files_are_reported() -> None:
         ({"preset": "custom"}, ("demo:", "custom:")),
         ({"backbone.revision": "feedbeef00"}, ("3f2a9c1b7d", "feedbeef00")),
         ({"backbone.name": "other-gpt2"}, ("small-gpt2", "other-gpt2")),
-        ({"data.fingerprint": "feedbeef00"}, ("9b1c7e5a2f", "feedbeef00")),
+        ({"data.fingerprint": "feedbeef00"}, ("9b1c7e5a2f, 1,400 train passages", "feedbeef00, 1,4")),
     ],
     ids=str,
 )

@@ -31,6 +31,13 @@ def test_numbers_are_never_broken_and_no_line_is_too_long(width: int) -> None:
     assert any("lora alpha=128" in line and "46.8% ± 1.2" in line for line in lines)
 
 
+def test_a_long_name_folds_rather_than_a_number() -> None:
+    long = Table(TABLE.columns, (Row((Cell("m" * 50), Cell(0.468, 0.012), Cell(790 * 2**20))),))
+    lines = _printed(long, 60).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert any("46.8% ± 1.2" in line and "790.0 MiB" in line for line in lines)
+
+
 def test_columns_without_room_are_left_out_and_named() -> None:
     narrow = _printed(TABLE, 30)
     assert "790.0 MiB" not in narrow
