@@ -44,7 +44,8 @@ def report(contents: Contents) -> Section:
 
 
 def _apart(found: list[Comparison]) -> Paragraph:
-    differing = " and ".join(words.differences(found))
+    *others, last = words.differences(found)
+    differing = f"{', '.join(others)} and {last}" if others else last
     said = f"The store holds {len(found)} sets of runs that can't be compared, as they differ in {differing}."
     return paragraph(f"{said} Each has a section, the newest first.")
 

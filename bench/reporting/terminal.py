@@ -21,7 +21,7 @@ NAME_WIDTH = 30
 """The first column may fold its texts at this width."""
 
 
-def to_rich(table: Table, width: int | None = None) -> RichTable:
+def to_rich(table: Table, width: int) -> RichTable:
     """Return the table for rich to print; no text in it is read as rich's markup or as an escape sequence.
 
     A number is never broken over two lines: where `width` columns of the terminal don't hold the whole table, its last
@@ -29,12 +29,12 @@ def to_rich(table: Table, width: int | None = None) -> RichTable:
     """
     titles = [clean(column.title, column.limit) for column in table.columns]
     texts = [[show(cell, column) for cell, column in zip(row.cells, table.columns, strict=True)] for row in table.rows]
-    shown = len(titles) if width is None else _fitting(titles, texts, width)
+    shown = _fitting(titles, texts, width)
     rich = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, caption_justify="left")
     for index, column in enumerate(table.columns[:shown]):
         title = Text("\n".join(titles[index].split()))
         left = column.unit is Unit.TEXT
-        rich.add_column(title, justify="left" if left else "right", no_wrap=index > 0, overflow="fold")
+        rich.add_column(title, justify="left" if left else "right", overflow="fold")
     for row, cells in zip(table.rows, texts, strict=True):
         rich.add_row(*map(Text, cells[:shown]), style="italic dim" if row.baseline else None)
     if titles[shown:]:

@@ -176,6 +176,11 @@ def test_what_cannot_be_compared_never_shares_a_table_and_the_headings_tell_why(
     assert "can't be compared" in text
 
 
+def test_the_top_names_all_in_which_the_sets_differ() -> None:
+    others = [make_record(HEAD, changes={"preset": "custom", "data.fingerprint": "feedbeef00"})]
+    assert "as they differ in preset and splits." in _rendered(*STUDY, *others)
+
+
 def test_rows_trained_differently_say_so() -> None:
     text = _rendered(make_record(HEAD), make_record(HEAD, 1, {"training.epochs": 9, "training.dtype": "bf16"}))
     assert "Not all rows were trained alike" in text
