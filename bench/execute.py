@@ -89,6 +89,7 @@ def _run(job: Job, shared: Shared, events: Events, timeout_s: float | None) -> R
     created, begin = datetime.now(UTC), time.monotonic()
     result = _Child(job).follow(events, timeout_s)
     header: dict[str, Any] = {
+        "protocol": job.spec.protocol,
         "uid": job.spec.uid,
         "created_at": created.isoformat(timespec="milliseconds"),
         "wall_s": time.monotonic() - begin,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 
+from bench import packed
 from bench.data import collate
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from transformers import GPT2ForSequenceClassification
 
     from bench.data import TokenSplit
     from bench.machine import Device, Dtype
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Forward:
-    """Feeds a module with batches that are padded on the right to their longest passage."""
+    """Computes an adapted model: packed where `bench.packed` can, else padded on the right to the longest passage."""
 
     module: torch.nn.Module
     device: Device
@@ -30,16 +33,43 @@ class Forward:
 
     def __call__(self, split: TokenSplit, rows: NDArray[np.int64]) -> torch.Tensor:
         """Return the logits of the passages `rows`, [b, styles] in fp32 on the device."""
-        ids, mask, _ = collate(split, rows, self.pad_id)
         with self._precision():
-            output = self.module(
-                input_ids=torch.from_numpy(ids).to(self.device), attention_mask=torch.from_numpy(mask).to(self.device)
-            )
-        return output.logits.float()  # type: ignore[no-any-return]
+            if self._model is not None:
+                found = self._model.score(self._packed_features(split, rows))
+            else:
+                ids, mask = self._padded(split, rows)
+                found = self.module(input_ids=ids, attention_mask=mask).logits
+        return found.float()  # type: ignore[no-any-return]
 
     def slots(self, split: TokenSplit, rows: NDArray[np.int64]) -> int:
-        """Return how many token positions the batch takes, padding included."""
-        return len(rows) * int(split.lengths[rows].max())
+        """Return how many token positions the linear layers compute for the batch, padding included."""
+        lengths = split.lengths[rows]
+        return int(lengths.sum() if self._model is not None else len(rows) * lengths.max())
+
+    def features(self, head: torch.nn.Module, split: TokenSplit, rows: NDArray[np.int64]) -> torch.Tensor:
+        """Return what `head`, the module's classification head, reads of the passages: [b, width] in fp32."""
+        with self._precision():
+            if self._model is not None:
+                return self._packed_features(split, rows).float()
+            ids, mask = self._padded(split, rows)
+            read: list[torch.Tensor] = []
+            with head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]), prepend=True):
+                self.module(input_ids=ids, attention_mask=mask)
+        if read[0].ndim == 3:  # one for each token; the model pools the logits of the last
+            return read[0][torch.arange(len(rows)), mask.sum(dim=1) - 1].float()
+        return read[0].float()
+
+    @cached_property
+    def _model(self) -> GPT2ForSequenceClassification | None:
+        return packed.gpt2(self.module)
+
+    def _packed_features(self, split: TokenSplit, rows: NDArray[np.int64]) -> torch.Tensor:
+        ids = torch.cat([torch.from_numpy(split.row(int(row))) for row in rows])
+        return packed.features(self.module, ids.to(self.device), split.lengths[rows])
+
+    def _padded(self, split: TokenSplit, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        ids, mask, _ = collate(split, rows, self.pad_id)
+        return torch.from_numpy(ids).to(self.device), torch.from_numpy(mask).to(self.device)
 
     def _precision(self) -> AbstractContextManager[object]:
         if self.dtype == "bf16":

@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 SCHEMA = 1
 
@@ -23,7 +23,7 @@ Preset = Literal["full", "demo", "custom"]
 class Part(BaseModel):
     """A part of the record: strict about its names, so that a typing error can't become a silent null."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="null")
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class RunError(Part):
@@ -203,6 +203,7 @@ class Record(Part):
     """The result of one run."""
 
     schema_version: int = Field(default=SCHEMA, alias="schema", serialization_alias="schema")
+    protocol: int = Field(description="raised when a change to the training code changes results")
     uid: str
     status: Status
     error: RunError | None = None
@@ -246,15 +247,15 @@ def loads(text: str | bytes) -> Record:
     """Read a record. Raises RecordError for anything that isn't a whole record of a schema known here."""
     try:
         document = json.loads(text)
-    except ValueError as error:
-        raise RecordError(f"not JSON: {error}") from error
-    if not isinstance(document, dict) or "uid" not in document:
-        raise RecordError("not a record: no uid")
-    if document.get("schema") != SCHEMA:
-        raise RecordError(f"schema {document.get('schema')!r}, this version reads {SCHEMA}")
-    if document.get("checksum") != checksum(document):
-        raise RecordError("the checksum doesn't match: the file was changed or damaged")
-    try:
+        if not isinstance(document, dict) or "uid" not in document:
+            raise RecordError("not a record: no uid")
+        if document.get("schema") != SCHEMA:
+            raise RecordError(f"its schema is {document.get('schema')!r}, and this version reads {SCHEMA}")
+        if document.get("checksum") != checksum(document):
+            raise RecordError("its checksum doesn't match: the file was changed or damaged")
         return Record.model_validate(document)
-    except ValueError as error:
-        raise RecordError(f"not a version {SCHEMA} record: {error}") from error
+    except (ValidationError, UnicodeError, ValueError, RecursionError) as error:
+        if isinstance(error, RecordError):
+            raise
+        what = "not JSON" if isinstance(error, json.JSONDecodeError) else "not a record of this schema"
+        raise RecordError(f"{what}: {error}") from error

@@ -53,6 +53,7 @@ class TrainingSettings:
     warmup_share: float
     dtype: str
     device: str
+    protocol: int
 
     @classmethod
     def of(cls, record: Record) -> TrainingSettings:
@@ -68,6 +69,7 @@ class TrainingSettings:
             warmup_share=training.warmup_share,
             dtype=training.dtype,
             device=training.device,
+            protocol=record.protocol,
         )
 
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from bench.record import Record
     from bench.sources import Sources
 
+EXAMPLE_COLUMNS = ["text_hash", "document", "category", "style"]
+"""What is told of each test example beside its prediction; its text stays with the user."""
+
 _QUIET_CHILDREN = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 
 
@@ -160,7 +163,7 @@ def _jobs(prepared: Prepared, scratch: Path, adapters: Path | None) -> list[Job]
     splits.mkdir()
     prepared.splits.save(splits)
     test = prepared.corpus.frames["test"]
-    test.assign(text=test["text"].map(text_hash)).to_parquet(examples, index=False)
+    test.assign(text_hash=test["text"].map(text_hash))[EXAMPLE_COLUMNS].to_parquet(examples, index=False)
     return [
         Job(
             spec=spec,

@@ -140,6 +140,7 @@ def _facts(variant: Variant, seed: int) -> dict[str, Any]:
     counts = np.bincount(_labels(), minlength=len(STYLES))
     return {
         "schema": 1,
+        "protocol": 1,
         "status": "ok",
         "error": None,
         "created_at": f"2025-03-01T10:{seed % 60:02}:00+00:00",

@@ -38,6 +38,7 @@ SETTINGS = {
     "warmup_share": "warm-up share",
     "dtype": "dtype",
     "device": "device",
+    "protocol": "protocol",
 }
 
 
