@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +13,6 @@ import typer
 from pretraining.data import (
     END,
     Batches,
-    Stream,
     Streams,
     load_streams,
     save_streams,
@@ -70,8 +69,13 @@ def collect(cache: Path) -> tuple[list[Document], list[Document]]:
     kept, refused = refuse_overlapping(read_documents(cache), held_out_documents().values())
     for document, share in refused:
         console.print(f"refused {document.name}: {share:.1%} of its 13-word sequences are held out")
-    counts = Counter(document.source for document in kept)
-    console.print(f"{len(refused)} documents refused; kept {dict(counts)}")
+    table = Table("source", "what", "licence", "documents", "characters", "refused")
+    for source in SOURCES:
+        own = [document.text for document in kept if document.source == source.name]
+        lost = sum(document.source == source.name for document, _ in refused)
+        row = (source.name, source.about, source.licence, f"{len(own):,}", f"{sum(map(len, own)):,}", str(lost))
+        table.add_row(*row)
+    console.print(table)
     return split_documents(kept)
 
 
@@ -98,15 +102,16 @@ def batches(streams: Streams, tokenizer: Tokenizer, size: int, seed: int) -> Bat
     return Batches(weighted, unspaced(tokenizer), tokenizer.get_vocab()[END], SEQUENCE, POSITIONS, size, seed)
 
 
-def report(network: Network, training: Streams, held_out: Streams, passages: Path | None) -> None:
-    """Print the figures of the model card: perplexities by source and, of other passages, bits per character."""
+def report(network: Network, tokenizer: Tokenizer, training: Streams, held_out: Streams, passages: Path | None) -> None:
+    """Print the figures of the model card: perplexities and bits per character by source, and on other passages."""
     whole = np.concatenate([stream.tokens for stream in training.values()])
-    table = Table("held out", "tokens", "backbone", "unigram", "trigram", title="perplexity")
-    everything = {**held_out, "all": Stream(np.concatenate([s.tokens for s in held_out.values()]), np.array([]))}
-    for name, part in everything.items():
-        unigram, trigram = perplexities(whole, part.tokens, VOCABULARY)
-        backbone = perplexity(network, part.tokens, SEQUENCE)
-        table.add_row(name, f"{len(part.tokens):,}", f"{backbone:.1f}", f"{unigram:.1f}", f"{trigram:.1f}")
+    table = Table("held out", "tokens", "backbone", "unigram", "trigram", "bits a character", title="perplexity")
+    parts = {name: stream.tokens for name, stream in held_out.items()}
+    for name, tokens in {**parts, "all": np.concatenate(list(parts.values()))}.items():
+        backbone = perplexity(network, tokens, SEQUENCE)
+        bits = math.log2(backbone) * len(tokens) / len(tokenizer.decode(tokens.tolist()))
+        figures = (backbone, *perplexities(whole, tokens, VOCABULARY))
+        table.add_row(name, f"{len(tokens):,}", *(f"{figure:.1f}" for figure in figures), f"{bits:.3f}")
     console.print(table)
     if passages:
         frame = pd.read_json(passages, lines=True)
@@ -132,7 +137,7 @@ def main(
     console.print(f"{sum(len(s.tokens) for s, _ in fresh.streams):,} tokens, {fresh.per_pass} steps a pass, {device}")
     train(network, fresh, batches(held_out, tokenizer, ROWS // 2, plan.seed), plan, work)
     write_backbone(network, tokenizer, BACKBONE)
-    report(network, training, held_out, passages)
+    report(network, tokenizer, training, held_out, passages)
 
 
 if __name__ == "__main__":

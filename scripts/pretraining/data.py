@@ -95,7 +95,10 @@ def load_streams(path: Path) -> Streams:
 
 
 def stream(documents: Sequence[Document], tokenizer: Tokenizer, length: int) -> Stream:
-    """Sequences begin at a sentence, as the passages do that the model will read; they cover every token."""
+    """Sequences begin at a sentence, as the passages do that the model will read, where one begins soon enough.
+
+    The next begins at the last sentence of the previous one's last quarter, else at its end.
+    """
     end = tokenizer.get_vocab()[END]
     tokens: list[int] = []
     sentences: list[int] = []

