@@ -83,8 +83,12 @@ def tokenizer(ref: BackboneRef) -> PreTrainedTokenizerFast:
 
 
 def check(ref: BackboneRef) -> None:
-    """Raise UsageError where transformers can't classify with the architecture that the folder's config names."""
+    """Raise UsageError where the model has no weights that are safe to load, transformers can't classify with its
+    architecture, or its tokenizer doesn't work."""
+    if ref.source == "hub" and not _weights(Path(ref.folder)):
+        raise UsageError(f"--model {ref.name}: neither the Hub nor its cache has its weights as safetensors")
     _config(ref, 2)
+    tokenizer(ref)
 
 
 def load(ref: BackboneRef, styles: int, seed: int) -> PreTrainedModel:

@@ -51,12 +51,17 @@ class Shared:
 def warm_up() -> None:
     """Start the server that runs are forked from, so that its imports overlap with what the study does meanwhile.
 
-    The server inherits the environment as it is now: whatever it decides must be set before.
+    The server inherits the environment as it is now: whatever it decides must be set before. Ctrl-C, which reaches the
+    whole group, is kept from it and its runs: it would end the imports with a traceback.
     """
     from multiprocessing import forkserver
 
     _context()
-    forkserver.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _context() -> multiprocessing.context.ForkServerContext:
@@ -128,6 +133,7 @@ def _training(job: Job, outcome: Outcome | None) -> Training:
         device=spec.device,
         threads=job.threads,
         padding_share=outcome.padding_share if outcome else None,
+        feature_cache=outcome.feature_cache if outcome else None,
     )
 
 

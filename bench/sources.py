@@ -11,6 +11,8 @@ from bench.data import load_hub, load_local, load_open_authors
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bench.data import Corpus
     from bench.record import Preset
     from bench.spec import BackboneRef
@@ -44,14 +46,21 @@ class Sources:
     fallback: str | None
 
 
-def resolve(preset: Literal["full", "demo"] | None, model: str | None, data: str | None) -> Sources:
-    """Find the backbone and the texts; what is a folder is looked at before the Hub is asked.
+def resolve(
+    preset: Literal["full", "demo"] | None,
+    model: str | None,
+    data: str | None,
+    categories: Sequence[str] | None = None,
+    train_size: int | None = None,
+) -> Sources:
+    """Find the backbone and the texts, and choose among these; what is local is checked before the Hub is asked.
 
     What isn't named comes from `preset`; without one, from `full` where the Hub or its cache has it and else from
     `demo`. Raises UsageError where something named can't be had.
     """
     local_model = _local_model(model)
-    local_data = _local_data(data)
+    local_path = _existing(data, "--data")
+    local_data = load_local(local_path).select(categories, train_size) if local_path else None
     fallback = None
     base: Literal["full", "demo"] = preset or "full"
     needs_hub = base == "full" and (model is None or data is None)
@@ -67,7 +76,7 @@ def resolve(preset: Literal["full", "demo"] | None, model: str | None, data: str
         preset="custom" if model or data else base,
         defaults=PRESETS[base],
         backbone=local_model or _model(model, base),
-        corpus=local_data or _corpus(data, base),
+        corpus=local_data or _corpus(data, base).select(categories, train_size),
         fallback=fallback,
     )
 
@@ -93,11 +102,6 @@ def _local_model(model: str | None) -> BackboneRef | None:
     found = backbone.local(folder)
     backbone.check(found)
     return found
-
-
-def _local_data(data: str | None) -> Corpus | None:
-    path = _existing(data, "--data")
-    return None if path is None else load_local(path)
 
 
 def _existing(name: str | None, option: str) -> Path | None:

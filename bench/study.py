@@ -16,7 +16,7 @@ import methods
 from bench import backbone, console, execute, machine
 from bench.data import text_hash, tokenise
 from bench.errors import UsageError
-from bench.job import Job
+from bench.job import Job, examples_path
 from bench.record import Backbone, Data, Majority, Sizes
 from bench.sources import resolve
 from bench.spec import CARD, DataRef, Study, TrainingSpec, Variant, parse_sweeps, variants
@@ -33,6 +33,8 @@ EXAMPLE_COLUMNS = ["text_hash", "document", "category", "style"]
 """What is told of each test example beside its prediction; its text stays with the user."""
 
 _QUIET_CHILDREN = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+
+_LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,14 @@ class Request:
     def variants(self) -> list[Variant]:
         """Unfold methods and sweeps; what is wrong with them is raised here, before any text is read."""
         for what, values in (("--methods", self.methods), ("--seeds", self.seeds)):
+            if not values:
+                raise UsageError(f"{what} names nothing; leave it out for the default")
             repeated = [str(value) for value, count in Counter(values).items() if count > 1]
             if repeated:
                 raise UsageError(f"{what}: {', '.join(repeated)} is named twice")
+        for seed in self.seeds:
+            if not 0 <= seed <= _LARGEST_SEED:
+                raise UsageError(f"--seeds {seed}: a seed is a whole number from 0 to {_LARGEST_SEED}")
         for name in self.methods:
             methods.get(name)
         return variants(self.methods, parse_sweeps(self.settings, self.methods))
@@ -82,10 +89,10 @@ def prepare(request: Request) -> Prepared:
     """Find the backbone and the texts, tokenise them and unfold the grid. Raises UsageError for what is wrong."""
     chosen = request.variants()
     device = machine.resolve_device(request.device)
-    sources = resolve(request.preset, request.model, request.data)
+    sources = resolve(request.preset, request.model, request.data, request.categories, request.train_size)
     if sources.fallback:
         console.warn("This is the demo, not GPT-2 on AuthorMix", _explain(sources.fallback))
-    corpus = sources.corpus.select(request.categories, request.train_size)
+    corpus = sources.corpus
     training = TrainingSpec(
         epochs=request.epochs or sources.defaults.epochs,
         max_steps=request.max_steps,
@@ -104,7 +111,18 @@ def prepare(request: Request) -> Prepared:
     )
     splits = tokenise(corpus, backbone.tokenizer(sources.backbone), training.max_length)
     store = Store(request.results or Path("results") / sources.preset)
+    _make("--results", store.folder)
+    if request.save_adapters:
+        _make("--save-adapters", request.save_adapters)
     return Prepared(study, sources, corpus, splits, store)
+
+
+def _make(option: str, folder: Path) -> None:
+    """Make the folder now: that it can't be made is better known before the first run than after."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{option} {folder}: no folder can be made there: {error.strerror}") from error
 
 
 def _explain(reason: str) -> str:
@@ -159,18 +177,15 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 def _jobs(prepared: Prepared, scratch: Path, adapters: Path | None) -> list[Job]:
     """Write down what all runs read, and return a job for each run."""
-    splits, examples = scratch / "splits", scratch / "test.parquet"
-    splits.mkdir()
-    prepared.splits.save(splits)
+    prepared.splits.save(scratch)
     test = prepared.corpus.frames["test"]
-    test.assign(text_hash=test["text"].map(text_hash))[EXAMPLE_COLUMNS].to_parquet(examples, index=False)
+    examples = test.assign(text_hash=test["text"].map(text_hash))[EXAMPLE_COLUMNS]
+    examples.to_parquet(examples_path(scratch), index=False)
     return [
         Job(
             spec=spec,
             styles=prepared.corpus.styles,
-            splits=splits,
-            examples=examples,
-            predictions=scratch / f"{spec.uid}.parquet",
+            scratch=scratch,
             adapter=adapters / spec.uid if adapters else None,
             threads=_threads(),
         )
@@ -180,7 +195,8 @@ def _jobs(prepared: Prepared, scratch: Path, adapters: Path | None) -> list[Job]
 
 def _threads() -> int:
     """The processor's cores that this process may use: a thread more a core makes matrix products slower."""
-    return min(len(psutil.Process().cpu_affinity()), psutil.cpu_count(logical=False) or 1)
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(allowed, psutil.cpu_count(logical=False) or 1)
 
 
 def _shared(prepared: Prepared) -> execute.Shared:

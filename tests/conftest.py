@@ -1,1 +1,133 @@
-"""Its being here puts this folder on the path: tests in any folder below can import record_factory."""
+"""Small real models and texts that tests share. No test asks the Hub, or finds what this user has in its cache.
+
+Its being here puts this folder on the path: tests in any folder below can import record_factory and commands.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from transformers import PreTrainedTokenizerFast
+
+WORDS = {
+    "ann": "moon river silver night owl water",
+    "bob": "engine wheel iron smoke rail station",
+    "cat": "bread butter honey kitchen plum spoon",
+}
+COMMON = ["the", "a", "and", "of", "to", "in", "it", "was"]
+CATEGORY = {"ann": "letters", "bob": "letters", "cat": "songs"}
+COUNTS = {
+    "train": {"ann": 16, "bob": 12, "cat": 9},
+    "validation": {"ann": 4, "bob": 4, "cat": 4},
+    "test": {"ann": 6, "bob": 5, "cat": 4},
+}
+END = "<|endoftext|>"
+SIZES: dict[str, dict[str, Any]] = {
+    "gpt2": {"n_layer": 2, "n_head": 2, "n_embd": 32, "n_positions": 128},
+    "llama": {
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "max_position_embeddings": 128,
+    },
+    "bert": {
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "max_position_embeddings": 128,
+    },
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Cut the Hub off before anything imports its client, which reads the environment once."""
+    home = tempfile.TemporaryDirectory(prefix="bench-tests-")
+    config.add_cleanup(home.cleanup)
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE", "HF_ENDPOINT"):
+        os.environ.pop(name, None)
+    os.environ.update(HF_HOME=home.name, HF_HUB_OFFLINE="1")
+
+
+def passages(style: str, count: int, seed: int) -> list[str]:
+    """Texts of 4 to 16 words, two of three the style's own, so that styles can be told apart."""
+    draw = random.Random(f"{style} {seed}")
+    own = WORDS[style].split()
+    return [" ".join(draw.choice([*own, *own, *COMMON]) for _ in range(draw.randint(4, 16))) for _ in range(count)]
+
+
+@pytest.fixture(scope="session")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train, validation and test as jsonl: three styles in two categories, 37 + 12 + 15 passages."""
+    folder = tmp_path_factory.mktemp("data") / "some-texts"
+    folder.mkdir()
+    for number, (split, counts) in enumerate(COUNTS.items()):
+        rows = [
+            {"text": text, "style": style, "category": CATEGORY[style], "document": f"{style} {split}"}
+            for style, count in counts.items()
+            for text in passages(style, count, number)
+        ]
+        content = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"{split}.jsonl").write_text(content, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a GPT-2 of 2 layers, 32 wide, with random weights, and its byte-level tokenizer."""
+    return _save("gpt2", tmp_path_factory.mktemp("models") / "tiny-gpt2")
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a Llama of the same size."""
+    return _save("llama", tmp_path_factory.mktemp("models") / "tiny-llama")
+
+
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a BERT of the same size, whose tokenizer puts [CLS] and [SEP] around a text."""
+    return _save("bert", tmp_path_factory.mktemp("models") / "tiny-bert")
+
+
+def _save(architecture: str, folder: Path) -> Path:
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    tokenizer = _tokenizer(marks=architecture == "bert")
+    ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    config = AutoConfig.for_model(
+        architecture, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **ids, **SIZES[architecture]
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        AutoModel.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _tokenizer(marks: bool) -> PreTrainedTokenizerFast:
+    from tokenizers import ByteLevelBPETokenizer, processors
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[CLS]", "[SEP]"] if marks else [END]
+    trained = ByteLevelBPETokenizer()
+    trained.train_from_iterator([text for style in WORDS for text in passages(style, 20, 9)], 320, 2, False, special)
+    inner = trained._tokenizer
+    if not marks:
+        return PreTrainedTokenizerFast(tokenizer_object=inner, bos_token=END, eos_token=END)
+    inner.post_processor = processors.BertProcessing(
+        ("[SEP]", inner.token_to_id("[SEP]")), ("[CLS]", inner.token_to_id("[CLS]"))
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]")

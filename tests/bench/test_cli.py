@@ -1,0 +1,279 @@
+"""What a person types: mistakes, the grid, the list."""
+
+from __future__ import annotations
+
+import json
+import select
+import shutil
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from commands import call, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+MARK = "=== told ==="
+
+EVERY = """
+import json, sys, traceback
+from bench.cli import main
+for arguments in json.load(sys.stdin):
+    sys.argv = ["bench", *arguments]
+    try:
+        main()
+    except SystemExit as left:
+        code = left.code
+    except BaseException:
+        traceback.print_exc()
+        code = "crashed"
+    for stream in (sys.stdout, sys.stderr):
+        print(f"MARK{code}", file=stream, flush=True)
+""".replace("MARK", MARK)
+"""One process that makes every mistake, since each would take the imports' seconds."""
+
+
+class Told(NamedTuple):
+    """What a command left."""
+
+    code: str
+    out: str
+    err: str
+
+
+Folders = dict[str, "Path"]
+ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
+    "unknown method": (["run", "--methods", "lorra"], ["no method 'lorra'", "did you mean 'lora'?"]),
+    "no method": (["run", "--methods", ","], ["--methods names nothing"]),
+    "repeated method": (["run", "--methods", "lora,ia3,lora"], ["--methods: lora is named twice"]),
+    "unknown field": (
+        ["run", "--set", "lora.alhpa=8"],
+        ["lora has no hyperparameter 'alhpa'", "did you mean 'alpha'?"],
+    ),
+    "bad value": (["run", "--set", "lora.r=0"], ["lora.r='0'", "a whole number at least 1"]),
+    "bad value among good ones": (["run", "--set", "lora.alpha=8,many"], ["lora.alpha='many'"]),
+    "not a number": (["run", "--set", "ia3.learning_rate=nan"], ["ia3.learning_rate"]),
+    "sweep of what isn't run": (
+        ["run", "--methods", "ia3", "--set", "lora.alpha=8"],
+        ["'lora' isn't among --methods ia3"],
+    ),
+    "sweep of an unknown method": (["run", "--set", "lorra.alpha=8"], ["did you mean 'lora'?"]),
+    "set twice": (["run", "--set", "lora.r=4", "--set", "lora.r=8"], ["lora.r is set twice"]),
+    **{
+        f"malformed {text!r}": (["run", "--set", text], [f"--set {text}", "METHOD.FIELD=VALUE"])
+        for text in ("lora", "lora.alpha", "lora=8", "lora.alpha=", ".alpha=8", "lora.=8")
+    },
+    "bad seed": (["run", "--seeds", "0,one"], ["--seeds 0,one", "whole numbers"]),
+    "fraction of a seed": (["run", "--seeds", "0.5"], ["--seeds 0.5"]),
+    "negative seed": (["run", "--seeds", "-1"], ["--seeds -1", "from 0 to"]),
+    "huge seed": (["run", "--seeds", str(2**64)], [f"--seeds {2**64}", "from 0 to"]),
+    "repeated seed": (["run", "--seeds", "0,1,00"], ["--seeds: 0 is named twice"]),
+    "no seed": (["run", "--seeds", ","], ["--seeds names nothing"]),
+    "unknown option": (["run", "--metods", "lora"], ["--metods", "--methods"]),
+    "unknown command": (["rnu"], ["rnu"]),
+    "unknown preset": (["run", "--preset", "ful"], ["ful", "full"]),
+    "unknown device": (["run", "--device", "gpu"], ["gpu", "cuda"]),
+    "no epochs": (["run", "--epochs", "0"], ["--epochs", "1"]),
+    "text for a number": (["run", "--max-steps", "ten"], ["--max-steps", "integer"]),
+    "option without its value": (["run", "--methods"], ["--methods"]),
+    "one argument too many": (["run", "lora"], ["lora"]),
+}
+FILES: dict[str, tuple[Callable[[Folders], list[str]], list[str]]] = {
+    "no such texts": (lambda f: ["--data", str(f["work"] / "none")], ["--data", "none: no such file or folder"]),
+    "no such file": (lambda f: ["--data", "none.jsonl"], ["--data none.jsonl: no such file or folder"]),
+    "a file of another kind": (lambda f: ["--data", str(f["work"] / "notes.txt")], ["notes.txt", ".jsonl"]),
+    "a folder without test": (lambda f: ["--data", str(f["untested"])], ["no file for the test split"]),
+    "unknown category": (
+        lambda f: ["--data", str(f["texts"]), "--category", "leters"],
+        ["no category 'leters'", "did you mean 'letters'?"],
+    ),
+    "one style": (lambda f: ["--data", str(f["texts"]), "--category", "songs"], ["one style only (cat)"]),
+    "too large": (lambda f: ["--data", str(f["texts"]), "--train-size", "38"], ["--train-size 38", "from 3 to 37"]),
+    "too small": (lambda f: ["--data", str(f["texts"]), "--train-size", "2"], ["--train-size 2", "from 3 to 37"]),
+    "no such model": (lambda f: ["--model", str(f["work"] / "none")], ["--model", "none: no such file or folder"]),
+    "a model that is a file": (lambda f: ["--model", str(f["work"] / "notes.txt")], ["notes.txt: not a folder"]),
+    "no config": (lambda f: ["--model", str(f["texts"])], ["no config.json there"]),
+    "config that isn't JSON": (lambda f: ["--model", str(f["garbled"])], ["config.json"]),
+    "pickled weights only": (lambda f: ["--model", str(f["pickled"])], ["aren't safetensors"]),
+    "unknown architecture": (lambda f: ["--model", str(f["strange"])], ["config.json can't be used", "walrus"]),
+    "not for classification": (lambda f: ["--model", str(f["seeing"])], ["can't classify texts with a 'clip' model"]),
+    "no tokenizer": (lambda f: ["--model", str(f["speechless"])], ["speechless", "tokenizer.json is missing"]),
+    "too long": (
+        lambda f: ["--model", str(f["gpt2"]), "--data", str(f["texts"]), "--methods", "head", "--max-length", "129"],
+        ["--max-length 129", "128 positions"],
+    ),
+    "too long with a prefix": (
+        lambda f: ["--model", str(f["gpt2"]), "--data", str(f["texts"]), "--max-length", "109"],
+        ["--max-length 109", "128 positions, 20 of which prefix takes"],
+    ),
+    "all prefix": (
+        lambda f: [
+            *["--model", str(f["gpt2"]), "--data", str(f["texts"])],
+            *["--methods", "prefix", "--set", "prefix.tokens=20,128"],
+        ],
+        ["128 positions, 128 of which prefix takes"],
+    ),
+    "results in a file": (
+        lambda f: ["--model", str(f["gpt2"]), "--data", str(f["texts"]), "--results", str(f["work"] / "notes.txt")],
+        ["--results", "notes.txt"],
+    ),
+    "adapters in a file": (
+        lambda f: [
+            *["--model", str(f["gpt2"]), "--data", str(f["texts"])],
+            *["--results", str(f["work"] / "s"), "--save-adapters", str(f["work"] / "notes.txt")],
+        ],
+        ["--save-adapters", "notes.txt"],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def folders(texts: Path, gpt2: Path, tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """Folders with one thing wrong each, the right ones, and the one to work in."""
+    work = tmp_path_factory.mktemp("work")
+    (work / "notes.txt").write_text("notes")
+
+    def broken(name: str, source: Path, *missing: str, **contents: str) -> Path:
+        shutil.copytree(source, work / name)
+        for pattern in missing:
+            for file in (work / name).glob(pattern):
+                file.unlink()
+        for file_name, content in contents.items():
+            (work / name / file_name.replace("_", ".")).write_text(content)
+        return work / name
+
+    return {
+        "work": work,
+        "texts": texts,
+        "gpt2": gpt2,
+        "untested": broken("untested", texts, "test.*"),
+        "garbled": broken("garbled", gpt2, config_json="{"),
+        "pickled": broken("pickled", gpt2, "*.safetensors", model_bin="pickle"),
+        "strange": broken("strange", gpt2, config_json='{"model_type": "walrus"}'),
+        "seeing": broken("seeing", gpt2, config_json='{"model_type": "clip"}'),
+        "speechless": broken("speechless", gpt2, "tokenizer*", "special*"),
+    }
+
+
+@pytest.fixture(scope="module")
+def told(folders: Folders) -> dict[str, Told]:
+    """What each mistake is answered with, while the Hub is a listener that never says a word."""
+    commands = {name: arguments for name, (arguments, _) in ARGUMENTS.items()}
+    commands |= {name: ["run", *make(folders)] for name, (make, _) in FILES.items()}
+    with socket.create_server(("127.0.0.1", 0)) as hub:
+        done = subprocess.run(
+            [sys.executable, "-c", EVERY],
+            input=json.dumps(list(commands.values())),
+            env=environment(HF_HUB_OFFLINE="0", HF_ENDPOINT=f"http://127.0.0.1:{hub.getsockname()[1]}"),
+            cwd=folders["work"],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        asked = select.select([hub], [], [], 0)[0]
+    assert not asked, "the Hub was asked although what is here was wrong already"
+    ends = [stream.split(MARK) for stream in (done.stdout, done.stderr)]
+    assert [len(parts) for parts in ends] == [len(commands) + 1] * 2, done.stderr
+    codes = [part.partition("\n")[0] for part in ends[0][1:]]
+    out, err = ([parts[0], *(part.partition("\n")[2] for part in parts[1:-1])] for parts in ends)
+    return {name: Told(*left) for name, left in zip(commands, zip(codes, out, err, strict=True), strict=True)}
+
+
+@pytest.mark.parametrize("name", [*ARGUMENTS, *FILES])
+def test_a_mistake_gets_a_line_or_two_and_exit_code_2(name: str, told: dict[str, Told]) -> None:
+    answer = told[name]
+    lines = answer.err.splitlines()
+    assert answer.code == "2", answer.err
+    assert 1 <= len(lines) <= 2, answer.err
+    assert lines[0].startswith("bench: ")
+    assert answer.out == ""
+    assert not set("╭│╰") & set(answer.err)
+    for part in (ARGUMENTS.get(name) or FILES[name])[1]:
+        assert part in answer.err
+
+
+def test_cuda_where_there_is_none(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("needs a machine without CUDA")
+    assert call(monkeypatch, "run", "--device", "cuda") == 2
+    assert "--device cuda: torch finds no CUDA device here" in capsys.readouterr().err
+
+
+def test_without_a_command_the_help_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = call(monkeypatch)
+    shown = capsys.readouterr()
+    assert "Usage" in shown.out + shown.err
+    assert "Traceback" not in shown.err
+    assert code in (0, 2)
+
+
+def test_the_help_names_every_option(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "run", "--help") == 0
+    shown = capsys.readouterr().out
+    for option in (
+        *("methods", "set", "seeds", "preset", "model", "data", "category", "train-size", "epochs", "max-steps"),
+        *("batch-size", "max-length", "device", "dtype", "results", "save-adapters", "dry-run"),
+    ):
+        assert f"--{option} " in shown
+
+
+def test_a_dry_run_prints_the_grid_and_makes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sweeps = ["--set", "lora.alpha=8,32", "--set", "lora.r=4,8,16"]
+    assert call(monkeypatch, "run", "--methods", "lora,head", *sweeps, "--seeds", "3,4", "--dry-run") == 0
+    rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    for alpha in (8, 32):
+        for r in (4, 8, 16):
+            assert sum(f"r={r}, alpha={alpha}," in row for row in rows) == 1
+    assert rows[-1] == "7 variants × 2 seeds = 14 runs"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_settings_lora_is_swept_over_alpha(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "run", "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert [f"alpha={alpha}" in shown for alpha in (8, 32, 128)] == [True] * 3
+    assert shown.splitlines()[-1] == "7 variants × 3 seeds = 21 runs"
+
+
+@pytest.mark.parametrize("arguments", [["run", "--dry-run"], ["list"], ["list", "--json"]])
+def test_what_computes_nothing_does_not_wait_for_torch(arguments: list[str], tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom bench import cli\n"
+        f"sys.argv = ['bench', *{arguments!r}]\n"
+        "try:\n    cli.main()\nexcept SystemExit as left:\n    assert not left.code\n"
+        "print(sorted({'torch', 'transformers', 'peft', 'datasets'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_list_as_json_has_what_the_list_shows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "list", "--json") == 0
+    described = json.loads(capsys.readouterr().out)
+    assert {"frozen", "head", "lora", "ia3", "prefix"} <= {method["name"] for method in described}
+    assert call(monkeypatch, "list") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for method in described:
+        assert method["name"] in shown
+        assert " ".join(method["trains"].split()) in shown
+        for field, value in method["defaults"].items():
+            assert f"{field}={value}" in shown
+    assert "sweeps alpha over 8, 32, 128" in shown

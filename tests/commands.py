@@ -1,0 +1,58 @@
+"""The commands as a person starts them, and packages of methods as an installer leaves them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench import cli
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parent.parent
+BENCH = [sys.executable, "-m", "bench"]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """This process's environment, with the project importable from any folder."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, **changes}
+
+
+def bench(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m bench` with its output piped, as a process of its own."""
+    return subprocess.run(
+        [*BENCH, *arguments], cwd=cwd, env=environment(**variables), capture_output=True, text=True, timeout=300
+    )
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run a command in this process, which saves the imports; return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["bench", *arguments])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    return int(left.value.code or 0)
+
+
+def add_package(folder: Path, package: str, code: str, points: str) -> None:
+    """Put a package of methods with its entry points into a folder, as an installer would."""
+    (folder / f"{package}.py").write_text(code, encoding="utf-8")
+    info = folder / f"{package}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text(f"[bench.methods]\n{points}\n", encoding="utf-8")
+
+
+def wait_until(happened: Callable[[], bool], seconds: float, what: str) -> None:
+    """Return as soon as it has happened; raise AssertionError when it hasn't within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.01)
