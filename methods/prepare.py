@@ -71,12 +71,7 @@ def head_modules(model: PreTrainedModel) -> dict[str, nn.Module]:
     backbone), `pre_classifier` and `classifier` on DistilBERT. Raises MethodError where there is none.
     """
     base = base_model(model)
-    pretrained = {id(parameter) for parameter in base.parameters()}
-    heads = {
-        name: child
-        for name, child in model.named_children()
-        if child is not base and any(id(parameter) not in pretrained for parameter in child.parameters())
-    }
+    heads = {name: child for name, child in model.named_children() if child is not base and list(child.parameters())}
     widths = {parameter.shape[0] for head in heads.values() for parameter in head.parameters()}
     if model.config.num_labels not in widths:
         raise MethodError(f"{type(model).__name__} has no classification head; {REMEDY}")

@@ -27,13 +27,13 @@ def test_conversion_is_in_place_and_a_second_one_does_nothing() -> None:
 
 
 def test_converted_weights_are_contiguous_and_keep_type_and_training() -> None:
-    model = in_bfloat16(tiny_gpt2()).requires_grad_(False).train()
+    model = in_bfloat16(tiny_gpt2()).requires_grad_(False).eval()
     layer = to_linear(model).get_submodule("transformer.h.0.attn.c_attn")
     assert isinstance(layer, nn.Linear)
     assert (layer.in_features, layer.out_features, tuple(layer.weight.shape)) == (64, 192, (192, 64))
     assert layer.weight.is_contiguous()
     assert layer.weight.dtype == torch.bfloat16
-    assert layer.training
+    assert not layer.training
     assert not layer.weight.requires_grad
     assert not layer.bias.requires_grad
 

@@ -35,7 +35,7 @@ class Own(methods.Method):
 
 @pytest.fixture(autouse=True)
 def registered_stays_as_it_was() -> Iterator[None]:
-    before = dict(_registered)
+    before = {name: methods.get(name) for name in methods.names()}
     yield
     _registered.clear()
     _registered.update(before)
