@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bench.record import Backbone, Data, Environment, Status
     from bench.store import Store
 
+_FAREWELL_S = 5.0
 _LAST_LINES = 20
 _LAST_BYTES = 16_384
 _READ_BYTES = 65_536
@@ -162,6 +163,7 @@ class _Child:
                 if not ready:
                     return self._failure("timeout", "Timeout", f"it wasn't done after {timeout_s:g} s")
                 result = self._listen(ready, events)
+            self.process.join(_FAREWELL_S)
             return result
         finally:
             self.process.kill()

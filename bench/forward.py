@@ -46,7 +46,7 @@ class Forward:
         lengths = split.lengths[rows]
         return int(lengths.sum() if self._model is not None else len(rows) * lengths.max())
 
-    def features(self, head: torch.nn.Module, split: TokenSplit, rows: NDArray[np.int64]) -> torch.Tensor:
+    def head_input(self, head: torch.nn.Module, split: TokenSplit, rows: NDArray[np.int64]) -> torch.Tensor:
         """Return what `head`, the module's classification head, reads of the passages: [b, width] in fp32."""
         with self._precision():
             if self._model is not None:

@@ -16,15 +16,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """One run for one process: the spec, and where its inputs and outputs lie."""
+    """One run for one process. `scratch` is the study's folder, for what runs share and leave to each other."""
 
     spec: RunSpec
     styles: tuple[str, ...]
-    splits: Path
-    examples: Path
-    predictions: Path
+    scratch: Path
     adapter: Path | None
     threads: int
+
+    @property
+    def predictions(self) -> Path:
+        """Where the run leaves its predictions for the store."""
+        return self.scratch / f"{self.spec.uid}.parquet"
+
+
+def examples_path(scratch: Path) -> Path:
+    """Where a study tells its runs of the test examples: a row each, in the split's order."""
+    return scratch / "examples.parquet"
 
 
 class Outcome(Part):
@@ -33,11 +41,12 @@ class Outcome(Part):
     backbone_parameters: int
     steps: int
     padding_share: float | None
+    feature_cache: bool
     parameters: Parameters
     quality: Quality
     speed: Speed
     memory: Memory
-    compute: Compute | None
+    compute: Compute
 
 
 class Failure(Part):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import re
+import statistics
 import threading
 import time
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"  # proc(5): resets VmHWM to the present resident size
 _SAMPLE_S = 0.005
+_MATMUL_SIZE = {"cpu": 2048, "cuda": 8192}
+_MATMUL_WARMUP, _MATMUL_REPEATS = 2, 5
 
 
 @dataclass
@@ -85,6 +88,19 @@ class StepClock:
             torch.cuda.synchronize()
             return [begin.elapsed_time(end) / 1000 for begin, end in pairs]
         return [end - begin for begin, end in pairs]
+
+
+def matmul_flops_per_s(device: str, dtype: torch.dtype) -> float:
+    """Return the speed of a square matrix product, the median of a few: what the hardware can do at the most."""
+    size = _MATMUL_SIZE[device]
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    out = torch.empty_like(a)
+    seconds = []
+    for _ in range(_MATMUL_WARMUP + _MATMUL_REPEATS):
+        begin = now(device)
+        torch.mm(a, b, out=out)
+        seconds.append(now(device) - begin)
+    return float(2 * size**3 / statistics.median(seconds[_MATMUL_WARMUP:]))
 
 
 def memory_kind(device: str) -> Literal["rss", "cuda_allocated"]:

@@ -32,7 +32,12 @@ if TYPE_CHECKING:
 EXAMPLE_COLUMNS = ["text_hash", "document", "category", "style"]
 """What is told of each test example beside its prediction; its text stays with the user."""
 
-_QUIET_CHILDREN = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+_QUIET_CHILDREN = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "JOBLIB_MULTIPROCESSING": "0",  # else scikit-learn's import leaves semaphores that Python warns of at the end
+}
 
 _LARGEST_SEED = 2**32 - 1
 

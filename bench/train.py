@@ -88,7 +88,7 @@ def fit(forward: Forward, method: Method, splits: Splits, spec: TrainingSpec, se
     """
     if not any(p.requires_grad for p in forward.module.parameters()):
         return Fit(epochs=[_validate(forward, splits.validation, 0, None)])
-    fitting = _Fitting(forward, method, splits.train, spec, watch)
+    fitting = Fitting(forward, method, splits.train, spec, watch)
     for epoch in range(1, fitting.plan.epochs + 1):
         batches = train_batches(splits.train.lengths, spec.batch_size, seed, epoch)
         loss = fitting.train_epoch(batches[: fitting.plan.steps - len(fitting.result.tokens)])
@@ -96,7 +96,7 @@ def fit(forward: Forward, method: Method, splits: Splits, spec: TrainingSpec, se
     return fitting.result
 
 
-class _Fitting:
+class Fitting:
     """The state that lives through all epochs: the optimizer, its schedule, and what was measured."""
 
     def __init__(self, forward: Forward, method: Method, split: TokenSplit, spec: TrainingSpec, watch: Watch) -> None:
