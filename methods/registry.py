@@ -67,8 +67,8 @@ def _files() -> frozenset[str]:
 
 
 def _entry_points() -> dict[str, Sequence[EntryPoint]]:
-    """Return the entry points of other packages by name; this package's own names can't be taken."""
-    points = [point for point in metadata.entry_points(group=GROUP) if point.name not in _files()]
+    """Return the entry points of other packages by name; one with a name of this package's own is never asked."""
+    points = metadata.entry_points(group=GROUP)
     return {name: [point for point in points if point.name == name] for name in {p.name for p in points}}
 
 

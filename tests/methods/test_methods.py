@@ -91,6 +91,25 @@ def test_an_architecture_that_peft_has_no_targets_for_is_served_with_its_whole_h
         assert "lin2" in trained
 
 
+@pytest.mark.parametrize("name", ["head", "lora"])
+def test_a_head_that_peft_does_not_know_by_name_trains_whole(name: str) -> None:
+    sizes = {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 32, "intermediate_size": 48}
+    module = methods.get(name)().apply(contract.tiny("deberta-v2", **sizes))
+    trained = {part for parameter in adapters.trainable(module) for part in parameter.split(".")}
+    assert {"pooler", "classifier"} <= trained
+
+
+def test_alpha_over_r_scales_the_update_of_lora() -> None:
+    moved = []
+    for values in ({"r": 2, "alpha": 4}, {"r": 2, "alpha": 8}, {"r": 4, "alpha": 8}):
+        merged = methods.get("lora")(**values).apply(contract.tiny_gpt2())
+        for name, parameter in adapters.trainable(merged).items():
+            torch.nn.init.constant_(parameter, 0.1 if "lora_" in name else 0.0)
+        layer = merged.get_submodule("base_model.model.transformer.h.0.attn.c_attn")
+        moved.append(float(layer.get_delta_weight("default").mean()))  # type: ignore[operator]
+    assert moved == pytest.approx([2 * 2 * 0.01, 4 * 2 * 0.01, 2 * 4 * 0.01])
+
+
 def test_prefix_says_which_model_takes_none() -> None:
     said = "prefix can't tune DistilBertForSequenceClassification: it doesn't take keys and values"
     with pytest.raises(methods.MethodError, match=said):
