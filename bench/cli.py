@@ -82,6 +82,13 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], _option("Where to compute.")]
 Dtype = Annotated[
     Literal["auto", "fp32", "bf16"], _option("Precision; auto is bf16 where the hardware multiplies it natively.")
 ]
+FeatureCache = Annotated[
+    bool,
+    _option(
+        "Keep what a backbone that never changes makes of each text, or compute it again in every epoch.",
+        "--feature-cache/--no-feature-cache",
+    ),
+]
 Results = Annotated[Path | None, _option("The store; by default results/PRESET.", metavar="DIR")]
 SaveAdapters = Annotated[
     Path | None, _option("Write each run's adapter into a folder of its own in this one.", metavar="DIR")
@@ -106,6 +113,7 @@ def run(
     dtype: Dtype = "auto",
     results: Results = None,
     save_adapters: SaveAdapters = None,
+    feature_cache: FeatureCache = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid and stop.")] = False,
 ) -> None:
     """Run every method with every hyperparameter and seed, and show how they compare."""
@@ -126,6 +134,7 @@ def run(
         max_length=max_length,
         device=device,
         dtype=dtype,
+        feature_cache=feature_cache,
         results=results,
         save_adapters=save_adapters,
     )

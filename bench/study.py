@@ -60,6 +60,7 @@ class Request:
     max_length: int | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "fp32", "bf16"] = "auto"
+    feature_cache: bool = True
     results: Path | None = None
     save_adapters: Path | None = None
 
@@ -105,6 +106,7 @@ def prepare(request: Request) -> Prepared:
         max_length=_max_length(request, sources, chosen),
         dtype=machine.resolve_dtype(request.dtype, device),
         device=device,
+        feature_cache=request.feature_cache,
     )
     study = Study(
         variants=tuple(chosen),
