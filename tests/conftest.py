@@ -52,12 +52,15 @@ SIZES: dict[str, dict[str, Any]] = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Cut the Hub off before anything imports its client, which reads the environment once."""
+    """Cut the Hub off before anything imports its client, which reads the environment once.
+
+    One thread is enough in this process: on models this small a second one only waits.
+    """
     home = tempfile.TemporaryDirectory(prefix="bench-tests-")
     config.add_cleanup(home.cleanup)
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE", "HF_ENDPOINT"):
         os.environ.pop(name, None)
-    os.environ.update(HF_HOME=home.name, HF_HUB_OFFLINE="1")
+    os.environ.update(HF_HOME=home.name, HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1")
 
 
 def passages(style: str, count: int, seed: int) -> list[str]:

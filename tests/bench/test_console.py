@@ -1,0 +1,78 @@
+"""What a person sees of a study: live on a terminal, plain lines where it is piped."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from record_factory import DEMO, failed_record, make_record
+from rich.console import Console
+
+from bench import console
+from bench.job import Job, Progress
+from bench.spec import BackboneRef, DataRef, RunSpec, TrainingSpec, Variant
+
+if TYPE_CHECKING:
+    import pytest
+
+FROZEN = Variant(method="frozen", hyperparameters={"learning_rate": 0.0})
+LORA = Variant(
+    method="lora", hyperparameters={"r": 8, "alpha": 32, "dropout": 0.0, "targets": None, "learning_rate": 1.0}
+)
+HOSTILE = "no \x1b[2Jroom\nfor [bold]it[/bold]"
+
+
+def _job(variant: Variant) -> Job:
+    spec = RunSpec(
+        variant=variant,
+        seed=3,
+        preset="demo",
+        backbone=BackboneRef(name="gpt2", source="random", revision="a", folder="/models"),
+        data=DataRef(name="texts", source="local", revision=None, fingerprint="b"),
+        training=TrainingSpec(epochs=1, batch_size=8, max_length=64, dtype="fp32", device="cpu"),
+    )
+    return Job(spec=spec, styles=("ann", "bob"), scratch=Path("scratch"), adapter=None, threads=1)
+
+
+def _watched(view: console.View) -> None:
+    """A study of two runs: one that ends well, and one that fails with an unpleasant message."""
+    with view:
+        view.started(_job(LORA))
+        view.progressed(_job(LORA), Progress("training", 3, 12, 1.2345))
+        view.ended(_job(LORA), make_record(DEMO[3]))
+        view.started(_job(FROZEN))
+        view.ended(_job(FROZEN), failed_record(DEMO[0], status="oom", message=HOSTILE))
+
+
+def test_piped_a_run_is_one_plain_line() -> None:
+    out = io.StringIO()
+    _watched(console.View(Console(file=out), 2))
+    first, second = out.getvalue().splitlines()
+    record = make_record(DEMO[3])
+    assert record.quality is not None
+    assert first.startswith("1/2 · lora alpha=32 learning_rate=1.0 seed=3 · ")
+    assert f"accuracy {record.quality.test.accuracy:.1%}" in first
+    assert second.startswith("2/2 · frozen seed=3 · oom: no \\x1b[2Jroom for [bold]it[/bold] · ")
+
+
+def test_on_a_terminal_the_table_grows_over_the_progress() -> None:
+    out = io.StringIO()
+    terminal = Console(file=out, force_terminal=True, width=160, color_system=None)
+    _watched(console.LiveView(terminal, 2))
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\n", out.getvalue())
+    last = shown[shown.rindex("macro-F1") :]
+    rows = [line for line in last.splitlines() if "seed=3" in line]
+    assert [row.split()[0] for row in rows] == ["lora", "frozen"]
+    assert "oom: no \\x1b[2Jroom for [bold]it[/bold]" in " ".join(last.split())
+    assert "\x1b[2J" not in out.getvalue()
+
+
+def test_a_warning_is_a_panel_on_the_error_stream(capsys: pytest.CaptureFixture[str]) -> None:
+    console.warn("Take care", "of [this]")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "Take care" in shown.err
+    assert "of [this]" in shown.err
+    assert "╭" in shown.err

@@ -1,0 +1,128 @@
+"""What makes two runs the same run, and how a command unfolds into runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from bench.spec import BackboneRef, DataRef, RunSpec, Spec, Study, TrainingSpec, Variant, variants
+
+LORA = Variant(
+    method="lora",
+    hyperparameters={"r": 8, "alpha": 32, "dropout": 0.0, "targets": None, "learning_rate": 1e-3},
+)
+RUN = RunSpec(
+    variant=LORA,
+    seed=0,
+    preset="demo",
+    backbone=BackboneRef(name="gpt2", source="hub", revision="a" * 40, folder="/cache/gpt2"),
+    data=DataRef(name="texts", source="hub", revision="b" * 40, fingerprint="c" * 64),
+    training=TrainingSpec(epochs=3, batch_size=16, max_length=256, dtype="fp32", device="cpu"),
+)
+
+IDENTITY: dict[str, Any] = {
+    "variant.method": "ia3",
+    "variant.hyperparameters": {**LORA.hyperparameters, "alpha": 33},
+    "seed": 1,
+    "backbone.revision": "d" * 40,
+    "data.fingerprint": "e" * 64,
+    "training.epochs": 4,
+    "training.max_steps": 100,
+    "training.batch_size": 8,
+    "training.max_length": 128,
+    "training.weight_decay": 0.0,
+    "training.warmup_share": 0.2,
+    "training.dtype": "bf16",
+    "training.device": "cuda",
+    "protocol": RUN.protocol + 1,
+    "schema_version": RUN.schema_version + 1,
+}
+"""Whatever changes the result: another value is another run."""
+
+NOT_IDENTITY: dict[str, Any] = {
+    "preset": "custom",
+    "backbone.name": "my-gpt2",
+    "backbone.source": "local",
+    "backbone.folder": "/elsewhere",
+    "data.name": "my-texts",
+    "data.source": "local",
+    "data.revision": None,
+    "training.feature_cache": False,
+}
+"""How things are called, where they lie and how fast they are: the same run."""
+
+
+def _changed(spec: Spec, path: str, value: object) -> Spec:
+    name, _, rest = path.partition(".")
+    return spec.model_copy(update={name: _changed(getattr(spec, name), rest, value) if rest else value})
+
+
+def _uid(spec: Spec) -> str:
+    assert isinstance(spec, RunSpec)
+    return spec.uid
+
+
+def _fields(spec: Spec, prefix: str = "") -> set[str]:
+    found: set[str] = set()
+    for name in type(spec).model_fields:
+        value = getattr(spec, name)
+        found |= _fields(value, f"{prefix}{name}.") if isinstance(value, Spec) else {prefix + name}
+    return found
+
+
+@pytest.mark.parametrize("path", IDENTITY)
+def test_what_changes_the_result_changes_the_uid(path: str) -> None:
+    assert _uid(_changed(RUN, path, IDENTITY[path])) != RUN.uid
+
+
+@pytest.mark.parametrize("path", NOT_IDENTITY)
+def test_what_does_not_change_the_result_leaves_the_uid(path: str) -> None:
+    assert _uid(_changed(RUN, path, NOT_IDENTITY[path])) == RUN.uid
+
+
+def test_every_field_is_declared_to_be_one_or_the_other() -> None:
+    assert _fields(RUN) == set(IDENTITY) | set(NOT_IDENTITY)
+
+
+def test_uids_stay_what_they_are() -> None:
+    """Records are found again by their uids: when these change, PROTOCOL or SCHEMA was raised, or all is lost."""
+    assert (RUN.protocol, RUN.schema_version) == (1, 1)
+    assert RUN.uid == "ab05fc1a3054cadb"
+    prefix = Variant(method="prefix", hyperparameters={"tokens": 20, "learning_rate": 5e-3})
+    assert _uid(_changed(RUN, "variant", prefix)) == "6ad91663a4180dc3"
+
+
+def test_the_order_of_hyperparameters_makes_no_other_run() -> None:
+    backwards = dict(reversed(LORA.hyperparameters.items()))
+    assert _uid(_changed(RUN, "variant.hyperparameters", backwards)) == RUN.uid
+
+
+def test_a_spec_takes_no_name_that_it_does_not_know() -> None:
+    with pytest.raises(ValidationError, match="epoch"):
+        TrainingSpec(epoch=3, epochs=3, batch_size=16, max_length=256, dtype="fp32", device="cpu")  # type: ignore[call-arg]
+
+
+def test_sweeps_multiply_and_take_the_place_of_a_methods_own() -> None:
+    found = variants(("head", "lora"), {"lora": {"r": [4, 8]}})
+    assert [variant.method for variant in found] == ["head"] + ["lora"] * 6
+    pairs = {(v.hyperparameters["r"], v.hyperparameters["alpha"]) for v in found[1:]}
+    assert pairs == {(r, alpha) for r in (4, 8) for alpha in (8, 32, 128)}
+    assert [v.hyperparameters["alpha"] for v in variants(("lora",), {"lora": {"alpha": [1]}})] == [1]
+
+
+def test_a_study_has_whole_comparisons_first_and_no_two_runs_alike() -> None:
+    found = variants(("head", "lora"), {})
+    shared = {name: getattr(RUN, name) for name in ("preset", "backbone", "data", "training")}
+    runs = Study(variants=tuple(found), seeds=(5, 3), **shared).runs()
+    assert [run.seed for run in runs] == [5] * 4 + [3] * 4
+    assert [run.variant for run in runs] == found * 2
+    assert len({run.uid for run in runs}) == len({run.label for run in runs}) == 8
+    assert runs[1].label == "lora alpha=8 seed=5"
+
+
+def test_a_label_tells_what_differs_from_the_defaults() -> None:
+    [variant] = variants(("lora",), {"lora": {"alpha": [32], "r": [4], "targets": [("c_proj",)]}})
+    assert variant.label == "lora r=4 alpha=32 targets=['c_proj']"
+    assert variants(("head",), {})[0].label == "head"

@@ -1,0 +1,99 @@
+"""Records as files: whole or not at all, and believed only when they are what was written."""
+
+from __future__ import annotations
+
+import json
+import resource
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from record_factory import DEMO, failed_record, make_record, predictions_parquet
+
+from bench.record import Record, RecordError, checksum, dumps, loads
+from bench.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+RECORD = make_record(DEMO[2])
+
+
+@pytest.mark.parametrize(
+    "record", [RECORD, make_record(DEMO[0]), failed_record(DEMO[1])], ids=["ok", "frozen", "failed"]
+)
+def test_a_record_comes_back_as_it_was(record: Record) -> None:
+    assert loads(dumps(record)) == record.model_copy(update={"checksum": json.loads(dumps(record))["checksum"]})
+
+
+def test_names_beyond_ascii_stay_readable() -> None:
+    text = dumps(RECORD)
+    assert "Emily Brontë" in text
+    assert loads(text.encode()).data.styles == RECORD.data.styles
+
+
+def _document(**changes: object) -> str:
+    """The record with changes, and the checksum that fits them."""
+    document: dict[str, Any] = {**json.loads(dumps(RECORD)), **changes}
+    return json.dumps({**document, "checksum": checksum(document)})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "not JSON"),
+        (dumps(RECORD)[:-100], "not JSON"),
+        ("[]", "no uid"),
+        ('{"schema": 1}', "no uid"),
+        (_document(schema=2), "schema is 2, and this version reads 1"),
+        (dumps(RECORD).replace('"accuracy": 0.', '"accuracy": 1.', 1), "checksum doesn't match"),
+        (_document(accuracy=1.0), "not a record of this schema"),
+        (_document(status="fine"), "not a record of this schema"),
+    ],
+    ids=["empty", "cut off", "a list", "not a record", "newer", "tampered with", "unknown name", "unknown status"],
+)
+def test_what_is_no_record_is_refused_with_the_reason(text: str, said: str) -> None:
+    with pytest.raises(RecordError, match=said):
+        loads(text)
+
+
+def test_a_store_gives_back_what_was_put_oldest_first_and_names_what_it_cannot_read(tmp_path: Path) -> None:
+    store = Store(tmp_path / "deep" / "store")
+    times = ("2025-03-01T10:00:02+00:00", "2025-03-01T10:00:00+00:00", "2025-03-01T10:00:01+00:00")
+    made = [make_record(v, changes={"created_at": at}) for v, at in zip(DEMO, times, strict=False)]
+    for record in made:
+        store.put(record)
+    (store.folder / "notes.txt").write_text("mine")
+    (store.folder / "half.json").write_text(dumps(RECORD)[:500])
+    (store.folder / "bytes.json").write_bytes(b"\xff\xfe")
+    contents = store.read()
+    assert [record.uid for record in contents.records] == [made[i].uid for i in (1, 2, 0)]
+    assert [path.name for path, _ in contents.unreadable] == ["bytes.json", "half.json"]
+
+
+def test_putting_a_run_again_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.put(failed_record(DEMO[2]))
+    store.put(RECORD, b"predictions")
+    assert [record.status for record in store.read().records] == ["ok"]
+    assert store.predictions_path(RECORD.uid).read_bytes() == b"predictions"
+
+
+@pytest.fixture
+def full_disk() -> Iterator[Callable[[], None]]:
+    """A switch after which no file here can grow beyond 1,000 bytes: a real refusal, as a full disk's."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_refuses_leaves_what_was_there(tmp_path: Path, full_disk: Callable[[], None]) -> None:
+    store, table = Store(tmp_path), predictions_parquet(DEMO[2], 0)
+    store.put(RECORD, table)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    full_disk()
+    with pytest.raises(OSError, match="File too large"):
+        store.put(RECORD.model_copy(update={"wall_s": 1.0}), table + b"more")
+    with pytest.raises(OSError, match="File too large"):
+        store.put(RECORD.model_copy(update={"wall_s": 1.0}))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
