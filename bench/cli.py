@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
@@ -11,12 +12,12 @@ import typer
 from typer.exceptions import TyperException
 
 import methods
-from bench import console
+from bench import console, interrupts
 from bench.errors import UsageError
 from bench.spec import CARD
 from methods import MethodError
 
-EXIT_RUNS_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_RUNS_FAILED, EXIT_USAGE = 1, 2
 
 app = typer.Typer(
     help="Compare parameter-efficient fine-tuning methods for text classification.",
@@ -48,6 +49,17 @@ def _seeds(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in _names(text) or ())
     except ValueError:
         raise UsageError(f"--seeds {text}: write whole numbers with commas between them, e.g. 0,1,2") from None
+
+
+def _duration(text: str | None) -> float | None:
+    """Read seconds, or a number with its unit."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0
+    if seconds <= 0:
+        raise UsageError(f"--timeout {text}: write a number of seconds, or with a unit, e.g. 90s, 15m or 2h")
+    return seconds
 
 
 def _option(help_text: str, *names: str, metavar: str | None = None, least: int | None = None) -> Any:  # noqa: ANN401
@@ -90,6 +102,11 @@ FeatureCache = Annotated[
     ),
 ]
 Results = Annotated[Path | None, _option("The store; by default results/PRESET.", metavar="DIR")]
+Rerun = Annotated[
+    Literal["missing", "failed", "all", "none"],
+    _option("Which runs to do: missing ones; also those that failed (not those that diverged); all; none, just show."),
+]
+Timeout = Annotated[str | None, _option("End a run that takes longer, e.g. 90s, 15m, 2h.", metavar="TIME")]
 SaveAdapters = Annotated[
     Path | None, _option("Write each run's adapter into a folder of its own in this one.", metavar="DIR")
 ]
@@ -112,6 +129,8 @@ def run(
     device: Device = "auto",
     dtype: Dtype = "auto",
     results: Results = None,
+    rerun: Rerun = "failed",
+    timeout: Timeout = None,
     save_adapters: SaveAdapters = None,
     feature_cache: FeatureCache = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid and stop.")] = False,
@@ -136,12 +155,15 @@ def run(
         dtype=dtype,
         feature_cache=feature_cache,
         results=results,
+        rerun=rerun,
+        timeout_s=_duration(timeout),
         save_adapters=save_adapters,
     )
     if dry_run:
         console.grid(request.variants(), request.seeds)
         return
-    store, records = study.run(request)
+    with interrupts.leaving():
+        store, records = study.run(request)
     console.summary(records, store.folder)
     raise typer.Exit(EXIT_RUNS_FAILED if any(record.status != "ok" for record in records) else 0)
 
@@ -165,7 +187,7 @@ def main() -> None:
     except TyperException as error:
         _mistake(error.format_message())
     except (KeyboardInterrupt, typer.Abort):
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(interrupts.EXIT_CODE)
     sys.exit(code or 0)
 
 

@@ -45,6 +45,7 @@ class View:
 
     def __init__(self, console: Console, runs: int) -> None:
         self.console, self.runs, self.done = console, runs, 0
+        self.waited_for = ""
 
     def __enter__(self) -> Self:
         return self
@@ -65,6 +66,18 @@ class View:
         self.done += 1
         line = " · ".join([f"{self.done}/{self.runs}", run.spec.label, *_figures(record)])
         self.console.print(Text(clean(line)), soft_wrap=True)
+
+    def waiting(self, jobs: Sequence[tuple[job.Job, Sequence[str]]]) -> None:
+        """Say, whenever it changes, for how many runs of whom the study waits."""
+        owners = sorted({owner for _, claims in jobs for owner in claims})
+        said = f"waiting for {len(jobs)} that others run: {', '.join(owners)}"
+        if owners and said != self.waited_for:
+            self.waited_for = said
+            self.show_waiting(said)
+
+    def show_waiting(self, said: str) -> None:
+        """Print the line."""
+        self.console.print(Text(clean(said)), soft_wrap=True)
 
 
 class LiveView(View):
@@ -101,6 +114,10 @@ class LiveView(View):
         self.run.update(
             self.this_run, description=description, completed=progress.done, total=progress.total, loss=loss
         )
+
+    def show_waiting(self, said: str) -> None:
+        """Show it in place of the run under way."""
+        self.run.reset(self.this_run, description=clean(said), total=None, loss="")
 
     def ended(self, run: job.Job, record: Record) -> None:
         """Add the run's row."""
@@ -139,6 +156,11 @@ def _figures(record: Record) -> list[str]:
         return [trouble, f"{wall} s"]
     trained = [] if train == "–" else [f"train {train} tok/s"]
     return [f"accuracy {accuracy}", f"macro-F1 {macro_f1}", *trained, f"test {test} tok/s", f"{peak} MiB", f"{wall} s"]
+
+
+def say(line: str) -> None:
+    """Print a line."""
+    _console().print(Text(clean(line, 1000)), soft_wrap=True)
 
 
 def warn(title: str, text: str) -> None:

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
+import shutil
 import signal
 import time
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any, Protocol
 
+from bench import oom
+from bench.errors import UsageError
 from bench.job import Failure, Outcome, Progress, start
-from bench.record import Record, RunError, Training
+from bench.record import Record, RecordError, RunError, Training
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
+    from bench.claims import Owner
     from bench.job import Job
     from bench.record import Backbone, Data, Environment, Status
     from bench.store import Store
 
+_QUIET_CHILDREN = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "JOBLIB_MULTIPROCESSING": "0",  # else scikit-learn's import leaves semaphores that Python warns of at the end
+}
+
+_POLL_S = 0.5
 _FAREWELL_S = 5.0
 _LAST_LINES = 20
 _LAST_BYTES = 16_384
@@ -39,6 +54,9 @@ class Events(Protocol):
     def ended(self, job: Job, record: Record) -> None:
         """Be told a run's result, which is on the disk already."""
 
+    def waiting(self, jobs: Sequence[tuple[Job, Sequence[str]]]) -> None:
+        """Be told which runs others are at, and who they are."""
+
 
 @dataclass(frozen=True)
 class Shared:
@@ -52,17 +70,33 @@ class Shared:
 def warm_up() -> None:
     """Start the server that runs are forked from, so that its imports overlap with what the study does meanwhile.
 
-    The server inherits the environment as it is now: whatever it decides must be set before. Ctrl-C, which reaches the
-    whole group, is kept from it and its runs: it would end the imports with a traceback.
+    Where it runs already, nothing happens. Ctrl-C, which reaches the whole group, is kept from it and its runs: it
+    would end the imports with a traceback.
     """
-    from multiprocessing import forkserver
+    from multiprocessing import forkserver, resource_tracker
 
     _context()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    with _environment(_QUIET_CHILDREN):
+        resource_tracker.ensure_running()  # before: its own start ends with SIGINT let through
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
-        forkserver.ensure_running()
+        yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _context() -> multiprocessing.context.ForkServerContext:
@@ -71,27 +105,91 @@ def _context() -> multiprocessing.context.ForkServerContext:
     return context
 
 
-def run_study(
-    jobs: Iterable[Job], shared: Shared, store: Store, events: Events, timeout_s: float | None
-) -> list[Record]:
-    """Run the jobs one after the other; put each record into the store as it comes, and return them all.
+@dataclass
+class Execution:
+    """Runs jobs one after the other and puts each record into the store as it comes.
 
     Whatever a run's process does, the study goes on. KeyboardInterrupt ends the run under way, leaves no record of
-    it, and passes through.
+    it, and passes through. `known` are the records, by uid, that the store had before.
     """
-    records = []
-    for job in jobs:
-        events.started(job)
-        record = _run(job, shared, events, timeout_s)
-        predictions = job.predictions.read_bytes() if record.status == "ok" else None
-        store.put(record, predictions)
+
+    shared: Shared
+    store: Store
+    owner: Owner
+    events: Events
+    known: Mapping[str, Record]
+    timeout_s: float | None
+    adapters: Path | None
+    records: dict[str, Record] = field(default_factory=dict)
+
+    def run(self, jobs: Iterable[Job]) -> dict[str, Record]:
+        """Do what nobody else does, then wait for what others do, and take over what they leave; records by uid.
+
+        Raises UsageError where a record can't be written or another study has taken this one for dead.
+        """
+        waiting = list(jobs)
+        while waiting:
+            left = [job for job in waiting if not self._settle(job)]
+            if len(left) == len(waiting):
+                self.events.waiting([(job, self.owner.rivals(job.spec.uid)) for job in left])
+                time.sleep(_POLL_S)
+            waiting = left
+        return self.records
+
+    def _settle(self, job: Job) -> bool:
+        """Bring the job to a record, unless another study is at it."""
+        if not self.owner.claim(job.spec.uid):
+            return self._done_by_another(job)
+        try:
+            if not self._done_by_another(job):
+                self.events.started(job)
+                self._keep(job, *_run(job, self.shared, self.events, self.timeout_s))
+            return True
+        finally:
+            self.owner.release(job.spec.uid)
+
+    def _done_by_another(self, job: Job) -> bool:
+        """Take the record that another study has put down since this one looked."""
+        try:
+            record = self.store.find(job.spec.uid)
+        except RecordError:
+            return False
+        before = self.known.get(job.spec.uid)
+        if record is None or (before is not None and before.checksum == record.checksum):
+            return False
+        self.records[record.uid] = record
+        self.events.ended(job, record)
+        return True
+
+    def _keep(self, job: Job, record: Record, predictions: bytes | None) -> None:
+        self.owner.check(record.uid)
+        try:
+            if record.status == "ok" and job.adapter is not None and self.adapters is not None:
+                _move(job.adapter, self.adapters / record.uid)
+            self.store.set_aside(self.store.record_path(record.uid))
+            self.store.put(record, predictions)
+        except OSError as error:
+            raise UsageError(
+                f"the result of {job.spec.label} can't be written to {self.store.folder}: {error.strerror}; what was "
+                "there before is untouched, and the same command goes on once there is room"
+            ) from error
         job.predictions.unlink(missing_ok=True)
-        records.append(record)
-        events.ended(job, record)
-    return records
+        self.records[record.uid] = record
+        self.events.ended(job, record)
 
 
-def _run(job: Job, shared: Shared, events: Events, timeout_s: float | None) -> Record:
+def _move(folder: Path, target: Path) -> None:
+    """Move a folder, perhaps to another disk, so that it appears whole or not at all."""
+    part = target.with_name(f".{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(folder, part)
+    shutil.rmtree(target, ignore_errors=True)
+    part.rename(target)
+    shutil.rmtree(folder)
+
+
+def _run(job: Job, shared: Shared, events: Events, timeout_s: float | None) -> tuple[Record, bytes | None]:
+    """Return the job's record and, where it went well, its predictions."""
     created, begin = datetime.now(UTC), time.monotonic()
     result = _Child(job).follow(events, timeout_s)
     header: dict[str, Any] = {
@@ -107,16 +205,21 @@ def _run(job: Job, shared: Shared, events: Events, timeout_s: float | None) -> R
         "environment": shared.environment,
     }
     if isinstance(result, Failure):
-        return Record(
+        failed = Record(
             **header, status=result.status, error=result.error, backbone=shared.backbone, training=_training(job, None)
         )
-    return Record(
+        return failed, None
+    predictions = job.predictions.read_bytes()
+    sha256 = hashlib.sha256(predictions).hexdigest()
+    record = Record(
         **header,
         status="ok",
         backbone=shared.backbone.model_copy(update={"parameters": result.backbone_parameters}),
         training=_training(job, result),
-        **{name: getattr(result, name) for name in ("parameters", "quality", "speed", "memory", "compute")},
+        quality=result.quality.model_copy(update={"predictions_sha256": sha256}),
+        **{name: getattr(result, name) for name in ("parameters", "speed", "memory", "compute")},
     )
+    return record, predictions
 
 
 def _training(job: Job, outcome: Outcome | None) -> Training:
@@ -144,6 +247,8 @@ class _Child:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.tail = bytearray()
+        self.kills = oom.kills()
+        warm_up()
         context = _context()
         self.channel, channel = context.Pipe(duplex=False)
         self.output, output = context.Pipe(duplex=False)
@@ -161,23 +266,31 @@ class _Child:
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
                 ready = connection.wait([self.channel, self.output, self.process.sentinel], left)
                 if not ready:
+                    self._end()
                     return self._failure("timeout", "Timeout", f"it wasn't done after {timeout_s:g} s")
                 result = self._listen(ready, events)
             self.process.join(_FAREWELL_S)
             return result
         finally:
-            self.process.kill()
-            self.process.join()
+            self._end()
             self.channel.close()
             self.output.close()
+
+    def _end(self) -> None:
+        """End the process, and those that it started, if it hasn't ended by itself."""
+        if self.process.pid is not None and self.process.is_alive():
+            with suppress(ProcessLookupError):  # it has no group of its own yet
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.kill()
+        self.process.join()
 
     def _listen(self, ready: list[Any], events: Events) -> Outcome | Failure | None:
         if self.output in ready:
             self._read_output()
-        if self.channel in ready:
+        if self.channel in ready or (self.process.sentinel in ready and self.channel.poll()):
             try:
                 message = self.channel.recv()
-            except EOFError:
+            except (EOFError, OSError):  # OSError: it ended within a message
                 return self._died()
             if not isinstance(message, Progress):
                 return message  # type: ignore[no-any-return]
@@ -196,6 +309,8 @@ class _Child:
         """Say how the process ended that had nothing more to say."""
         self.process.join()
         code = self.process.exitcode or 0
+        if code == -signal.SIGKILL and oom.kills() > self.kills:
+            return self._failure("oom", "SIGKILL", "the kernel ended the run's process: memory ran out")
         if code < 0:
             name = signal.Signals(-code).name
             return self._failure("failed", name, f"the run's process was ended by {name}")

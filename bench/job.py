@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """One run for one process. `scratch` is the study's folder, for what runs share and leave to each other."""
+    """One run for one process. `scratch` is the study's folder, for what runs share and leave to each other.
+
+    `adapter` is where the run leaves its adapter, None where nobody asked for it.
+    """
 
     spec: RunSpec
     styles: tuple[str, ...]

@@ -136,12 +136,13 @@ class Epoch(Part):
 
 
 class Quality(Part):
-    """How well it classifies. `predictions` is the name of the parquet file beside the record."""
+    """How well it classifies. `predictions` is the name of the parquet file beside the record, and its SHA-256."""
 
     test: Scores
     epochs: list[Epoch]
     best_epoch: int
     predictions: str
+    predictions_sha256: str | None = None
 
 
 class Speed(Part):
@@ -229,6 +230,10 @@ class RecordError(ValueError):
     """A document that can't be read as a record: damaged, foreign, or of a newer schema."""
 
 
+class ForeignDocument(RecordError):
+    """A whole JSON document that doesn't claim to be a record: it carries no uid."""
+
+
 def checksum(document: dict[str, Any]) -> str:
     """Return the SHA-256 of a record's canonical JSON (sorted keys, no spaces) without its checksum field."""
     body = {key: value for key, value in document.items() if key != "checksum"}
@@ -248,7 +253,7 @@ def loads(text: str | bytes) -> Record:
     try:
         document = json.loads(text)
         if not isinstance(document, dict) or "uid" not in document:
-            raise RecordError("not a record: no uid")
+            raise ForeignDocument("not a record: no uid")
         if document.get("schema") != SCHEMA:
             raise RecordError(f"its schema is {document.get('schema')!r}, and this version reads {SCHEMA}")
         if document.get("checksum") != checksum(document):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +12,11 @@ from pathlib import Path
 
 import bench.record as schema
 from bench.errors import UsageError
+
+DAMAGED = "damaged"
+"""The folder in a store where what can't be read as a record is set aside."""
+
+_UID = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -20,11 +27,19 @@ class Contents:
     unreadable: tuple[tuple[Path, str], ...]
 
 
-class Store:
-    """The folder that holds a study's records: `<uid>.json`, and `<uid>.parquet` with the predictions."""
+def is_uid(text: str) -> bool:
+    """Tell whether a text has the form of a run's uid."""
+    return _UID.fullmatch(text) is not None
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+
+class Store:
+    """The folder that holds a study's records: `<uid>.json`, and `<uid>.parquet` with the predictions.
+
+    What is being written lies in `aside` meanwhile, a folder on the same disk; by default in the store itself.
+    """
+
+    def __init__(self, folder: Path, aside: Path | None = None) -> None:
+        self.folder, self.aside = folder, aside
 
     def put(self, record: schema.Record, predictions: bytes | None = None) -> Path:
         """Write a run's predictions (parquet), then its record, each whole or not at all; return the record's path.
@@ -33,32 +48,88 @@ class Store:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if predictions is not None:
-            write_atomically(self.predictions_path(record.uid), predictions)
-        path = self.folder / f"{record.uid}.json"
-        write_atomically(path, schema.dumps(record).encode())
+            write_atomically(self.predictions_path(record.uid), predictions, self.aside)
+        path = self.record_path(record.uid)
+        write_atomically(path, schema.dumps(record).encode(), self.aside)
         return path
 
     def read(self) -> Contents:
-        """Read every record. Raises UsageError where there is no such folder."""
+        """Read every record. Raises UsageError where there is no such folder.
+
+        A JSON document that is neither named like a record nor carries a uid isn't one, and is left out silently.
+        """
         if not self.folder.is_dir():
             raise UsageError(f"no store at {self.folder}: run `python -m bench run` first, or name another folder")
         records, unreadable = [], []
         for path in sorted(self.folder.glob("*.json")):
             try:
-                records.append(schema.loads(path.read_bytes()))
-            except (schema.RecordError, OSError, UnicodeDecodeError) as error:
+                records.append(self._load(path))
+            except schema.ForeignDocument as error:
+                if is_uid(path.stem):
+                    unreadable.append((path, str(error)))
+            except (schema.RecordError, OSError) as error:
                 unreadable.append((path, str(error)))
         records.sort(key=lambda record: (record.created_at, record.uid))
         return Contents(tuple(records), tuple(unreadable))
+
+    def find(self, uid: str) -> schema.Record | None:
+        """Return the record of the run `uid`, None where there is none. Raises RecordError for a damaged one."""
+        try:
+            return self._load(self.record_path(uid))
+        except FileNotFoundError:
+            return None
+
+    def _load(self, path: Path) -> schema.Record:
+        """Read one record and hold its predictions against the hash that it carries."""
+        record = schema.loads(path.read_bytes())
+        if is_uid(path.stem) and record.uid != path.stem:
+            raise schema.RecordError(f"it is the record of the run {record.uid}")
+        if record.quality is not None and record.quality.predictions_sha256 is not None:
+            predictions = self.folder / Path(record.quality.predictions).name
+            try:
+                found = hashlib.sha256(predictions.read_bytes()).hexdigest()
+            except OSError as error:
+                raise schema.RecordError(f"its predictions can't be read: {error.strerror}") from error
+            if found != record.quality.predictions_sha256:
+                raise schema.RecordError("its predictions were changed or damaged")
+        return record
+
+    def set_aside(self, path: Path) -> Path | None:
+        """Move what can't be read as a record, and its predictions, into a new folder in `damaged`; return that.
+
+        Returns None for a file that doesn't claim to be a record, and for one that can be read after all or is gone.
+        """
+        try:
+            self._load(path)
+            return None
+        except FileNotFoundError:
+            return None
+        except (schema.RecordError, OSError):
+            if not (is_uid(path.stem) or b'"uid"' in path.read_bytes()):
+                return None
+        (self.folder / DAMAGED).mkdir(exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix=f"{path.stem[:32]}-", dir=self.folder / DAMAGED))
+        place.chmod(0o755)
+        path.rename(place / path.name)
+        with suppress(FileNotFoundError):
+            path.with_suffix(".parquet").rename(place / f"{path.stem}.parquet")
+        return place
+
+    def record_path(self, uid: str) -> Path:
+        """Where the record of the run `uid` lies."""
+        return self.folder / f"{uid}.json"
 
     def predictions_path(self, uid: str) -> Path:
         """Where the predictions of the run `uid` lie."""
         return self.folder / f"{uid}.parquet"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it appears whole or not at all: aside, flushed to the disk, renamed, the folder flushed."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+def write_atomically(path: Path, content: bytes, aside: Path | None = None) -> None:
+    """Write a file so that it appears whole or not at all: aside, flushed to the disk, renamed, the folder flushed.
+
+    `aside` is a folder on the same disk, by default the file's own.
+    """
+    descriptor, name = tempfile.mkstemp(dir=aside or path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,31 +11,27 @@ from typing import TYPE_CHECKING, Literal
 import psutil
 
 import methods
-from bench import backbone, console, execute, machine
+from bench import backbone, console, execute, machine, resume
+from bench.claims import Owner
 from bench.data import text_hash, tokenise
 from bench.errors import UsageError
 from bench.job import Job, examples_path
 from bench.record import Backbone, Data, Majority, Sizes
 from bench.sources import resolve
 from bench.spec import CARD, DataRef, Study, TrainingSpec, Variant, parse_sweeps, variants
-from bench.store import Store
+from bench.store import Store, is_uid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from bench.data import Corpus, Splits
     from bench.record import Record
+    from bench.resume import Rerun
     from bench.sources import Sources
+    from bench.spec import RunSpec
 
 EXAMPLE_COLUMNS = ["text_hash", "document", "category", "style"]
 """What is told of each test example beside its prediction; its text stays with the user."""
-
-_QUIET_CHILDREN = {
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "JOBLIB_MULTIPROCESSING": "0",  # else scikit-learn's import leaves semaphores that Python warns of at the end
-}
 
 _LARGEST_SEED = 2**32 - 1
 
@@ -63,6 +57,8 @@ class Request:
     feature_cache: bool = True
     results: Path | None = None
     save_adapters: Path | None = None
+    rerun: Rerun = "failed"
+    timeout_s: float | None = None
 
     def variants(self) -> list[Variant]:
         """Unfold methods and sweeps; what is wrong with them is raised here, before any text is read."""
@@ -82,17 +78,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A study that is ready to run: its grid, its texts, and where it puts what it finds."""
+    """A study that knows what it runs: its grid, its texts, and where it puts what it finds."""
 
     study: Study
     sources: Sources
     corpus: Corpus
-    splits: Splits
     store: Store
 
 
 def prepare(request: Request) -> Prepared:
-    """Find the backbone and the texts, tokenise them and unfold the grid. Raises UsageError for what is wrong."""
+    """Find the backbone and the texts and unfold the grid. Raises UsageError for what is wrong."""
     chosen = request.variants()
     device = machine.resolve_device(request.device)
     sources = resolve(request.preset, request.model, request.data, request.categories, request.train_size)
@@ -116,12 +111,11 @@ def prepare(request: Request) -> Prepared:
         data=DataRef(name=corpus.name, source=corpus.source, revision=corpus.revision, fingerprint=corpus.fingerprint),
         training=training,
     )
-    splits = tokenise(corpus, backbone.tokenizer(sources.backbone), training.max_length)
     store = Store(request.results or Path("results") / sources.preset)
     _make("--results", store.folder)
     if request.save_adapters:
         _make("--save-adapters", request.save_adapters)
-    return Prepared(study, sources, corpus, splits, store)
+    return Prepared(study, sources, corpus, store)
 
 
 def _make(option: str, folder: Path) -> None:
@@ -157,34 +151,72 @@ def _max_length(request: Request, sources: Sources, chosen: Sequence[Variant]) -
 
 
 def run(request: Request) -> tuple[Store, list[Record]]:
-    """Run what was asked for; return the records and the store that holds them."""
+    """Run what was asked for and isn't there; return the grid's records, in its order, and the store that holds them.
+
+    Raises UsageError for what is wrong with what was asked for, and where the store can't be written.
+    """
     request.variants()
-    with _environment(_QUIET_CHILDREN):
+    if not _holds_records(request):
         execute.warm_up()
     prepared = prepare(request)
-    runs = prepared.study.runs()
-    with tempfile.TemporaryDirectory(prefix="bench-") as scratch, console.view(len(runs)) as view:
-        jobs = _jobs(prepared, Path(scratch), request.save_adapters)
-        return prepared.store, execute.run_study(jobs, _shared(prepared), prepared.store, view, timeout_s=None)
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
+    contents = prepared.store.read()
+    plan = resume.plan(prepared.study.runs(), contents.records, request.rerun, request.save_adapters)
+    if said := plan.sentence():
+        console.say(said)
+    damaged = [path for path, _ in contents.unreadable]
     try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        found = _run(prepared, plan, damaged, request) if plan.todo or damaged else {}
+    except OSError as error:
+        raise UsageError(f"{prepared.store.folder} can't be written: {error}") from error
+    records = {**plan.known, **found}
+    return prepared.store, [records[spec.uid] for spec in plan.runs if spec.uid in records]
 
 
-def _jobs(prepared: Prepared, scratch: Path, adapters: Path | None) -> list[Job]:
+def _holds_records(request: Request) -> bool:
+    """Tell whether there may be nothing to run; which store it is depends on sources that aren't known yet."""
+    folder, pattern = (request.results, "*.json") if request.results else (Path("results"), "*/*.json")
+    return any(folder.glob(pattern))
+
+
+def _run(prepared: Prepared, plan: resume.Plan, damaged: Sequence[Path], request: Request) -> dict[str, Record]:
+    """Set aside what is damaged, run what is to be run, and return its records, by uid."""
+    folder = prepared.store.folder
+    with Owner(folder) as owner:
+        _set_aside(prepared.store, owner, damaged)
+        if not plan.todo:
+            return {}
+        execute.warm_up()
+        max_length = prepared.study.training.max_length
+        splits = tokenise(prepared.corpus, backbone.tokenizer(prepared.sources.backbone), max_length)
+        jobs = _jobs(prepared, plan.todo, splits, owner.folder, request.save_adapters is not None)
+        shared = _shared(prepared, splits.truncated)
+        store = Store(folder, aside=owner.folder)
+        view = console.view(len(jobs))
+        execution = execute.Execution(shared, store, owner, view, plan.known, request.timeout_s, request.save_adapters)
+        try:
+            with view:
+                return execution.run(jobs)
+        except KeyboardInterrupt:
+            console.say(f"Stopped after {view.done} of {len(jobs)} runs. The same command goes on with the rest.")
+            raise
+
+
+def _set_aside(store: Store, owner: Owner, damaged: Sequence[Path]) -> None:
+    """Put what isn't a good record out of the way, unless another study is just replacing it; say what and where."""
+    for path in damaged:
+        contested = is_uid(path.stem)
+        if contested and not owner.claim(path.stem):
+            continue
+        place = store.set_aside(path)
+        if contested:
+            owner.release(path.stem)
+        if place is not None:
+            console.say(f"{path.name} can't be read as a record and was set aside, into {place}.")
+
+
+def _jobs(prepared: Prepared, specs: Sequence[RunSpec], splits: Splits, scratch: Path, adapters: bool) -> list[Job]:
     """Write down what all runs read, and return a job for each run."""
-    prepared.splits.save(scratch)
+    splits.save(scratch)
     test = prepared.corpus.frames["test"]
     examples = test.assign(text_hash=test["text"].map(text_hash))[EXAMPLE_COLUMNS]
     examples.to_parquet(examples_path(scratch), index=False)
@@ -193,10 +225,10 @@ def _jobs(prepared: Prepared, scratch: Path, adapters: Path | None) -> list[Job]
             spec=spec,
             styles=prepared.corpus.styles,
             scratch=scratch,
-            adapter=adapters / spec.uid if adapters else None,
+            adapter=scratch / f"{spec.uid}-adapter" if adapters else None,
             threads=_threads(),
         )
-        for spec in prepared.study.runs()
+        for spec in specs
     ]
 
 
@@ -206,7 +238,7 @@ def _threads() -> int:
     return min(allowed, psutil.cpu_count(logical=False) or 1)
 
 
-def _shared(prepared: Prepared) -> execute.Shared:
+def _shared(prepared: Prepared, truncated: int) -> execute.Shared:
     corpus, study = prepared.corpus, prepared.study
     return execute.Shared(
         backbone=Backbone(name=study.backbone.name, source=study.backbone.source, revision=study.backbone.revision),
@@ -221,7 +253,7 @@ def _shared(prepared: Prepared) -> execute.Shared:
             max_length=study.training.max_length,
             majority=_majority(corpus),
             duplicates=corpus.duplicates,
-            truncated=prepared.splits.truncated,
+            truncated=truncated,
         ),
         environment=machine.environment(study.training.device, machine.command_line()),
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 import threading
 import traceback
 from multiprocessing import connection, parent_process
@@ -28,10 +30,11 @@ def main(job: Job, channel: Connection, output: Connection) -> None:
 
     The channel carries any number of Progress, then one Outcome or Failure.
     """
+    os.setpgid(0, 0)  # Ctrl-C doesn't reach it, the study decides; and what it starts can be ended with it
+    _end_with_the_server()
+    threading.Thread(target=_end_with_the_study, daemon=True).start()
     os.dup2(output.fileno(), 1)
     os.dup2(output.fileno(), 2)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the study decides what ends
-    threading.Thread(target=_end_with_the_study, daemon=True).start()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
 
@@ -44,12 +47,24 @@ def main(job: Job, channel: Connection, output: Connection) -> None:
         channel.send(_failure(error))
 
 
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_the_server() -> None:
+    """Have the kernel end this process with the one it was forked from, which ends with the study.
+
+    That holds even where foreign code keeps every thread of this process from running.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _end_with_the_study() -> None:
-    """Leave at once when the study's process has died: nobody waits for the outcome."""
+    """Leave at once, with all that this run started, when the study's process has died: nobody waits for it."""
     study = parent_process()
     if study is not None:
         connection.wait([study.sentinel])
-        os._exit(1)
+        os.killpg(0, signal.SIGKILL)
 
 
 def _failure(error: Exception) -> Failure:

@@ -1,0 +1,40 @@
+"""Ctrl-C and SIGTERM: the first ends what is under way and leaves cleanly, the second leaves at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SHOW_CURSOR = b"\x1b[?25h"
+EXIT_CODE = 130
+
+
+@contextmanager
+def leaving() -> Iterator[None]:
+    """In the block, the first signal raises KeyboardInterrupt and the second ends the process; for the main thread."""
+    before = {number: signal.signal(number, _first) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _first(number: int, frame: FrameType | None) -> None:
+    for each in _SIGNALS:
+        signal.signal(each, _second)
+    raise KeyboardInterrupt
+
+
+def _second(number: int, frame: FrameType | None) -> None:
+    """Leave no hidden cursor; the run under way ends by itself when it finds its study gone."""
+    if os.isatty(1):
+        os.write(1, _SHOW_CURSOR)
+    os._exit(EXIT_CODE)

@@ -1,0 +1,112 @@
+"""The same command again runs only what is missing or failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from record_factory import DEMO, failed_record, make_record
+
+from bench import execute, resume, study
+from bench.spec import BackboneRef, DataRef, RunSpec, TrainingSpec, Variant
+from bench.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.record import Record, Status
+    from bench.resume import Rerun
+
+STATUSES: tuple[Status, ...] = ("ok", "failed", "oom", "timeout", "diverged")
+
+
+def _spec(seed: int) -> RunSpec:
+    return RunSpec(
+        variant=Variant(method="head", hyperparameters={"learning_rate": 1e-3}),
+        seed=seed,
+        preset="demo",
+        backbone=BackboneRef(name="gpt2", source="hub", revision="a" * 40, folder="/cache/gpt2"),
+        data=DataRef(name="texts", source="hub", revision="b" * 40, fingerprint="c" * 64),
+        training=TrainingSpec(epochs=3, batch_size=16, max_length=256, dtype="fp32", device="cpu"),
+    )
+
+
+SPECS = [_spec(seed) for seed in range(len(STATUSES) + 1)]
+"""A run for each status, and one that was never run."""
+
+
+def _record(status: Status, uid: str) -> Record:
+    made = make_record(DEMO[1]) if status == "ok" else failed_record(DEMO[1], status=status)
+    return made.model_copy(update={"uid": uid})
+
+
+RECORDS = [_record(status, spec.uid) for status, spec in zip(STATUSES, SPECS, strict=False)]
+
+
+def _todo(rerun: Rerun, adapters: Path | None = None) -> list[str]:
+    """The statuses of what is to be run."""
+    names = dict(zip([spec.uid for spec in SPECS], [*STATUSES, "missing"], strict=True))
+    return [names[spec.uid] for spec in resume.plan(SPECS, RECORDS, rerun, adapters).todo]
+
+
+@pytest.mark.parametrize(
+    ("rerun", "todo"),
+    [
+        ("missing", ["missing"]),
+        ("failed", ["failed", "oom", "timeout", "missing"]),
+        ("all", [*STATUSES, "missing"]),
+        ("none", []),
+    ],
+)
+def test_what_is_run_again(rerun: Rerun, todo: list[str]) -> None:
+    assert _todo(rerun) == todo
+
+
+def test_a_run_whose_adapter_is_wanted_and_not_there_is_run_again(tmp_path: Path) -> None:
+    assert _todo("missing", tmp_path) == ["ok", "missing"]
+    (tmp_path / SPECS[0].uid).mkdir()
+    assert _todo("missing", tmp_path) == ["missing"]
+
+
+def test_one_line_says_what_is_skipped_and_why() -> None:
+    def said(rerun: Rerun, count: int = len(SPECS)) -> str | None:
+        return resume.plan(SPECS[:count], RECORDS, rerun, None).sentence()
+
+    assert said("all") is None
+    assert resume.plan(SPECS, [], "failed", None).sentence() is None
+    assert said("failed") == (
+        "2 of 6 runs have a record already (1 diverged, 1 ok); to do: 4 (1 failed, 1 missing, 1 oom, 1 timeout). "
+        "--rerun all runs all again."
+    )
+    assert said("failed", 1) == "Nothing to run: 1 of 1 runs have a record already (1 ok). --rerun all runs them again."
+
+
+def _request(gpt2: Path, texts: Path, store: Path, methods: tuple[str, ...], rerun: Rerun = "failed") -> study.Request:
+    return study.Request(
+        methods=methods,
+        seeds=(0,),
+        model=str(gpt2),
+        data=str(texts),
+        max_steps=2,
+        device="cpu",
+        dtype="fp32",
+        results=store,
+        rerun=rerun,
+    )
+
+
+def test_the_same_command_again_starts_no_process_and_a_larger_one_runs_the_rest(
+    gpt2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, [first] = study.run(_request(gpt2, texts, tmp_path, ("frozen",)))
+    with monkeypatch.context() as patch:
+        patch.setattr(execute, "warm_up", lambda: pytest.fail("a server is started for nothing"))
+        _, again = study.run(_request(gpt2, texts, tmp_path, ("frozen",)))
+        _, shown = study.run(_request(gpt2, texts, tmp_path, ("frozen", "head"), rerun="none"))
+    assert [record.created_at for record in [*again, *shown]] == [first.created_at] * 2
+    assert "Nothing to run: 1 of 1 runs" in capsys.readouterr().out
+
+    _, larger = study.run(_request(gpt2, texts, tmp_path, ("head", "frozen")))
+    assert [(record.method, record.status) for record in larger] == [("head", "ok"), ("frozen", "ok")]
+    assert larger[1].created_at == first.created_at
+    assert len(Store(tmp_path).read().records) == 2
