@@ -150,6 +150,8 @@ def _config(ref: BackboneRef, styles: int) -> PreTrainedConfig:
     config.use_cache = False
     if config.pad_token_id is None:
         config.pad_token_id = pad_id(ref)
+    if getattr(config, "activation_function", None) == "gelu_new":
+        config.activation_function = "gelu_pytorch_tanh"  # the same function as one kernel in place of eight
     for name, value in config.to_dict().items():
         if ("drop" in name) and isinstance(value, float):
             setattr(config, name, 0.0)

@@ -157,19 +157,28 @@ def _attend(
     if only_last:
         place = (layout.sizes - 1).view(-1, 1, 1, 1)
         queries = queries.gather(2, place.expand(-1, queries.shape[1], 1, queries.shape[3]))
-    mask = _mask(layout, keys.shape[2] - layout.longest, only_last)
-    attended = functional.scaled_dot_product_attention(
-        queries, keys, values, attn_mask=mask, is_causal=mask is None, scale=attention.scaling
-    ).transpose(1, 2)
+    bias = _bias(layout, keys, only_last)
+    attended = _attention(queries, keys, values, bias, attention.scaling).transpose(1, 2)
     return attended.flatten(1) if only_last else attended.flatten(2)
 
 
-def _mask(layout: Layout, before: int, only_last: bool) -> torch.Tensor | None:
-    """Return which of the `before` + longest keys each query may see, or None where plain causality says it."""
-    device = layout.sizes.device
-    if only_last:
-        keys = torch.arange(before + layout.longest, device=device)
-        return keys < (layout.sizes + before).view(-1, 1, 1, 1)
-    if before:
-        return torch.ones(layout.longest, before + layout.longest, dtype=torch.bool, device=device).tril(before)
-    return None
+def _attention(
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor, scale: float
+) -> torch.Tensor:
+    """Attention as it is defined, for [passages, heads, tokens, head width]; `bias` is added to the scores.
+
+    On the CPU it is written out: at the length of a passage torch's fused kernel takes several times as long, backward
+    above all.
+    """
+    if queries.device.type != "cpu":
+        return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=scale)
+    scores = (queries * scale) @ keys.transpose(2, 3)
+    return scores.add_(bias).softmax(dim=-1) @ values
+
+
+def _bias(layout: Layout, like: torch.Tensor, only_last: bool) -> torch.Tensor:
+    """Return minus infinity where a query must not see one of the keys `like`, what comes after its token; else 0."""
+    places = torch.arange(like.shape[2], device=like.device)
+    before = like.shape[2] - layout.longest
+    seen = places < (layout.sizes + before).view(-1, 1, 1, 1) if only_last else places <= places[before:].view(-1, 1)
+    return torch.zeros(seen.shape, dtype=like.dtype, device=like.device).masked_fill_(~seen, -torch.inf)
