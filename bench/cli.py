@@ -107,6 +107,10 @@ Rerun = Annotated[
     _option("Which runs to do: missing ones; also those that failed (not those that diverged); all; none, just show."),
 ]
 Timeout = Annotated[str | None, _option("End a run that takes longer, e.g. 90s, 15m, 2h.", metavar="TIME")]
+Checkpoint = Annotated[
+    Literal["auto", "on", "off"],
+    _option("Keep what a killed run needs to go on after each epoch; auto does for epochs over a minute."),
+]
 SaveAdapters = Annotated[
     Path | None, _option("Write each run's adapter into a folder of its own in this one.", metavar="DIR")
 ]
@@ -131,6 +135,7 @@ def run(
     results: Results = None,
     rerun: Rerun = "failed",
     timeout: Timeout = None,
+    checkpoint: Checkpoint = "auto",
     save_adapters: SaveAdapters = None,
     feature_cache: FeatureCache = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid and stop.")] = False,
@@ -157,6 +162,7 @@ def run(
         results=results,
         rerun=rerun,
         timeout_s=_duration(timeout),
+        checkpoint=checkpoint,
         save_adapters=save_adapters,
     )
     if dry_run:

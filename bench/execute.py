@@ -174,6 +174,11 @@ class Execution:
                 "there before is untouched, and the same command goes on once there is room"
             ) from error
         job.predictions.unlink(missing_ok=True)
+        if job.checkpoint is not None and record.status in (
+            "ok",
+            "diverged",
+        ):  # the others may go better next time, and go on from there
+            job.checkpoint.unlink(missing_ok=True)
         self.records[record.uid] = record
         self.events.ended(job, record)
 

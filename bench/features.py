@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from bench import measure
 from bench.data import eval_batches
 from bench.forward import Forward
+from bench.store import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,5 +64,5 @@ def one_pass(forward: Forward, head: torch.nn.Module, split: TokenSplit, path: P
     order = torch.from_numpy(np.concatenate(batches)).to(forward.device)
     features = torch.empty_like(torch.cat(found)).index_copy_(0, order, torch.cat(found))
     save_file({"features": features.cpu()}, path)
-    costs.write_text(json.dumps(vars(cost)))
+    write_atomically(costs, json.dumps(vars(cost)).encode())  # its being there says that the features are whole
     return Pass(features, cost, reused=False)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Job:
     """One run for one process. `scratch` is the study's folder, for what runs share and leave to each other.
 
-    `adapter` is where the run leaves its adapter, None where nobody asked for it.
+    `adapter` is where the run leaves its adapter, and `checkpoint` where it leaves what it needs to go on, after each
+    epoch of at least `checkpoint_after_s` seconds; None where nobody asked for it.
     """
 
     spec: RunSpec
@@ -26,6 +27,8 @@ class Job:
     scratch: Path
     adapter: Path | None
     threads: int
+    checkpoint: Path | None = None
+    checkpoint_after_s: float = 0.0
 
     @property
     def predictions(self) -> Path:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from bench import backbone, compute, features, measure, train
+from bench.checkpoint import Checkpoint
 from bench.costs import Costs
 from bench.data import SPLITS, Splits
 from bench.features import CachedForward
@@ -19,6 +20,7 @@ from bench.forward import Forward
 from bench.job import Outcome, examples_path
 from bench.metrics import log_probabilities, scores
 from bench.record import Compute, Parameters, Quality
+from bench.store import write_atomically
 from methods import adapters
 from methods.prepare import base_model, head_modules
 
@@ -54,7 +56,7 @@ class Run:
             forward, backbone_parameters = self._load(self.training)
         passes = self._passes(forward)
         reader = self._reader(forward, passes)
-        fit = train.fit(reader, self.method, self.splits, self.training, self.spec.seed, self.watch)
+        fit = train.fit(reader, self.method, self.splits, self.training, self.spec.seed, self.watch, self._checkpoint())
         self.watch("evaluating", 0, 1)
         evaluation = train.evaluate(reader, self.splits.test)
         self._predictions(evaluation.logits).to_parquet(self.job.predictions, index=False)
@@ -76,6 +78,10 @@ class Run:
             memory=costs.memory(),
             compute=fixed,
         )
+
+    def _checkpoint(self) -> Checkpoint | None:
+        path = self.job.checkpoint
+        return None if path is None else Checkpoint(path, self.job.scratch, self.job.checkpoint_after_s)
 
     def _load(self, training: TrainingSpec) -> tuple[Forward, int]:
         """Return the adapted model, on its device and in its precision, and how many parameters its backbone has."""
@@ -159,7 +165,7 @@ class Run:
         """Return what an earlier run of the study found and left in the scratch folder, else find and leave it."""
         path = self.job.scratch / f"{hashlib.sha256(what.encode()).hexdigest()[:16]}.once.json"
         if not path.exists():
-            path.write_text(json.dumps(find()))
+            write_atomically(path, json.dumps(find()).encode())  # a run may be ended at any moment, and others read it
         found: dict[str, Any] = json.loads(path.read_text())
         return found
 

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 EXAMPLE_COLUMNS = ["text_hash", "document", "category", "style"]
 """What is told of each test example beside its prediction; its text stays with the user."""
 
+CHECKPOINTS = ".checkpoints"
+LONG_EPOCH_S = 60.0
+"""An epoch that takes so long is worth keeping without being asked."""
+
 _LARGEST_SEED = 2**32 - 1
 
 
@@ -59,6 +63,7 @@ class Request:
     save_adapters: Path | None = None
     rerun: Rerun = "failed"
     timeout_s: float | None = None
+    checkpoint: Literal["auto", "on", "off"] = "auto"
 
     def variants(self) -> list[Variant]:
         """Unfold methods and sweeps; what is wrong with them is raised here, before any text is read."""
@@ -188,7 +193,7 @@ def _run(prepared: Prepared, plan: resume.Plan, damaged: Sequence[Path], request
         execute.warm_up()
         max_length = prepared.study.training.max_length
         splits = tokenise(prepared.corpus, backbone.tokenizer(prepared.sources.backbone), max_length)
-        jobs = _jobs(prepared, plan.todo, splits, owner.folder, request.save_adapters is not None)
+        jobs = _jobs(prepared, plan.todo, splits, owner.folder, request)
         shared = _shared(prepared, splits.truncated)
         store = Store(folder, aside=owner.folder)
         view = console.view(len(jobs))
@@ -214,19 +219,22 @@ def _set_aside(store: Store, owner: Owner, damaged: Sequence[Path]) -> None:
             console.say(f"{path.name} can't be read as a record and was set aside, into {place}.")
 
 
-def _jobs(prepared: Prepared, specs: Sequence[RunSpec], splits: Splits, scratch: Path, adapters: bool) -> list[Job]:
+def _jobs(prepared: Prepared, specs: Sequence[RunSpec], splits: Splits, scratch: Path, request: Request) -> list[Job]:
     """Write down what all runs read, and return a job for each run."""
     splits.save(scratch)
     test = prepared.corpus.frames["test"]
     examples = test.assign(text_hash=test["text"].map(text_hash))[EXAMPLE_COLUMNS]
     examples.to_parquet(examples_path(scratch), index=False)
+    checkpoints = prepared.store.folder / CHECKPOINTS
     return [
         Job(
             spec=spec,
             styles=prepared.corpus.styles,
             scratch=scratch,
-            adapter=scratch / f"{spec.uid}-adapter" if adapters else None,
+            adapter=scratch / f"{spec.uid}-adapter" if request.save_adapters else None,
             threads=_threads(),
+            checkpoint=None if request.checkpoint == "off" else checkpoints / f"{spec.uid}.safetensors",
+            checkpoint_after_s=LONG_EPOCH_S if request.checkpoint == "auto" else 0.0,
         )
         for spec in specs
     ]

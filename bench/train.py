@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bench.checkpoint import Checkpoint
     from bench.data import Splits, TokenSplit
     from bench.forward import Forward
     from bench.spec import TrainingSpec
@@ -81,18 +83,32 @@ def plan(train: TokenSplit, spec: TrainingSpec) -> Plan:
     return Plan(epochs=math.ceil(steps / a_pass), steps=steps)
 
 
-def fit(forward: Forward, method: Method, splits: Splits, spec: TrainingSpec, seed: int, watch: Watch) -> Fit:
+def fit(
+    forward: Forward,
+    method: Method,
+    splits: Splits,
+    spec: TrainingSpec,
+    seed: int,
+    watch: Watch,
+    checkpoint: Checkpoint | None = None,
+) -> Fit:
     """Train the module in place and validate it after every epoch. Raises Diverged when a loss isn't finite.
 
-    A method with nothing to train is validated once, as epoch 0.
+    A method with nothing to train is validated once, as epoch 0. With a checkpoint, training goes on from the epoch
+    after which that was written.
     """
     if not any(p.requires_grad for p in forward.module.parameters()):
         return Fit(epochs=[_validate(forward, splits.validation, 0, None)])
     fitting = Fitting(forward, method, splits.train, spec, watch)
-    for epoch in range(1, fitting.plan.epochs + 1):
+    if checkpoint is not None:
+        checkpoint.restore(fitting)
+    for epoch in range(len(fitting.result.epochs) + 1, fitting.plan.epochs + 1):
+        begin = time.monotonic()
         batches = train_batches(splits.train.lengths, spec.batch_size, seed, epoch)
         loss = fitting.train_epoch(batches[: fitting.plan.steps - len(fitting.result.tokens)])
         fitting.result.epochs.append(_validate(forward, splits.validation, epoch, loss))
+        if checkpoint is not None:
+            checkpoint.keep(fitting, time.monotonic() - begin)
     return fitting.result
 
 
