@@ -53,6 +53,19 @@ def test_a_phase_is_charged_for_its_own_memory_and_no_other() -> None:
 
 
 @pytest.mark.usefixtures("way")
+def test_memory_that_was_freed_before_is_not_charged() -> None:
+    """Small blocks stay with the C library when they are freed, the more so with one in use behind them."""
+    baseline = measure.resident_bytes()
+    blocks = [bytearray(b"x" * 1000) for _ in range(64 * 1024)]
+    behind = blocks.pop()
+    del blocks
+    with measure.phase("cpu") as cost:
+        _touch(1)
+    assert cost.peak_bytes - baseline < 8 * MIB
+    assert behind[-1] == ord("x")
+
+
+@pytest.mark.usefixtures("way")
 def test_a_peak_includes_what_was_there_before() -> None:
     baseline = measure.resident_bytes()
     held = np.ones(64 * MIB, dtype=np.uint8)
