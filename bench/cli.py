@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 import methods
 from bench import console, interrupts
 from bench.errors import UsageError
+from bench.reporting.text import clean_lines
 from bench.spec import CARD
 from methods import MethodError
 
@@ -187,6 +188,7 @@ def list_methods(as_json: Annotated[bool, typer.Option("--json", help="The same 
 def main() -> None:
     """Run a command; a person's mistake ends with exit code 2 and a line or two, never a traceback."""
     try:
+        _check_encoding(sys.argv)
         code = app(standalone_mode=False)
     except (UsageError, MethodError) as error:
         _mistake(str(error))
@@ -197,6 +199,15 @@ def main() -> None:
     sys.exit(code or 0)
 
 
+def _check_encoding(arguments: list[str]) -> None:
+    """Refuse what no record could hold: bytes that aren't text."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{argument!a} isn't UTF-8; rename that file or folder") from None
+
+
 def _mistake(message: str) -> NoReturn:
-    print(f"bench: {message}", file=sys.stderr)
+    print(f"bench: {clean_lines(message)}", file=sys.stderr)
     sys.exit(EXIT_USAGE)

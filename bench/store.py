@@ -67,6 +67,8 @@ class Store:
             except schema.ForeignDocument as error:
                 if is_uid(path.stem):
                     unreadable.append((path, str(error)))
+            except FileNotFoundError:
+                continue  # another study has just set it aside
             except (schema.RecordError, OSError) as error:
                 unreadable.append((path, str(error)))
         records.sort(key=lambda record: (record.created_at, record.uid))

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from bench.job import Job
 
 
+_LAST_LINES, _LONGEST = 20, 2000
+
+
 def main(job: Job, channel: Connection, output: Connection) -> None:
     """Run the job in a fresh process: what it prints goes to `output`, what it finds out to `channel`.
 
@@ -74,7 +77,15 @@ def _failure(error: Exception) -> Failure:
     elif _out_of_memory(error):
         status = "oom"
     lines = "".join(traceback.format_exception(error)).splitlines()
-    return Failure(status=status, error=RunError(type=type(error).__name__, message=str(error), last_lines=lines[-20:]))
+    said = RunError(
+        type=type(error).__name__, message=_text(str(error)), last_lines=[_text(line) for line in lines[-_LAST_LINES:]]
+    )
+    return Failure(status=status, error=said)
+
+
+def _text(text: str) -> str:
+    """Return text that UTF-8 can hold, whatever file names are in it, and no more of it than anybody reads."""
+    return text[:_LONGEST].encode(errors="backslashreplace").decode()
 
 
 def _out_of_memory(error: Exception) -> bool:
