@@ -31,7 +31,7 @@ class Defaults:
 
 PRESETS: dict[Literal["full", "demo"], Defaults] = {
     "full": Defaults("openai-community/gpt2", "hallisky/AuthorMix", epochs=3, batch_size=16, max_length=256),
-    "demo": Defaults("the embedded GPT-2", "open-authors", epochs=5, batch_size=16, max_length=256),
+    "demo": Defaults("the embedded GPT-2", "open-authors", epochs=3, batch_size=16, max_length=256),
 }
 
 
