@@ -178,7 +178,7 @@ def run(
 @app.command(name="list")
 def list_methods(as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False) -> None:
     """Show the methods: what trains, the defaults, the paper."""
-    described = [methods.get(name).describe() for name in methods.names()]
+    described = [methods.describe(name) for name in methods.names()]
     if as_json:
         print(json.dumps(described, indent=2, ensure_ascii=False))
     else:

@@ -197,6 +197,9 @@ def catalogue(methods: Sequence[Mapping[str, Any]]) -> None:
     """Print what each described method trains, its defaults and its paper."""
     console = _console()
     for method in methods:
+        if "error" in method:
+            console.print(Text(method["name"], style="bold"), Text(f"  {clean(method['error'], 1000)}", style="red"))
+            continue
         defaults = ", ".join(f"{key}={value}" for key, value in method["defaults"].items())
         swept = [f"; sweeps {key} over {', '.join(map(str, values))}" for key, values in method["sweep"].items()]
         lines = Table.grid(padding=(0, 2))

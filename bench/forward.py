@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from bench import packed
 from bench.data import collate
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from transformers import GPT2ForSequenceClassification
 
@@ -44,7 +44,7 @@ class Forward:
     def slots(self, split: TokenSplit, rows: NDArray[np.int64]) -> int:
         """Return how many token positions the linear layers compute for the batch, padding included."""
         lengths = split.lengths[rows]
-        return int(lengths.sum() if self._model is not None else len(rows) * lengths.max())
+        return int(packed.fill(lengths)[0].sum() if self._model is not None else len(rows) * lengths.max())
 
     def head_input(self, head: torch.nn.Module, split: TokenSplit, rows: NDArray[np.int64]) -> torch.Tensor:
         """Return what `head`, the module's classification head, reads of the passages: [b, width] in fp32."""
@@ -64,8 +64,12 @@ class Forward:
         return packed.gpt2(self.module)
 
     def _packed_features(self, split: TokenSplit, rows: NDArray[np.int64]) -> torch.Tensor:
-        ids = torch.cat([torch.from_numpy(split.row(int(row))) for row in rows])
-        return packed.features(self.module, ids.to(self.device), split.lengths[rows])
+        lengths = split.lengths[rows]
+        places, _ = packed.fill(lengths)
+        ids = np.full(places.sum(), self.pad_id, dtype=np.int64)
+        for row, start in zip(rows, places.cumsum() - places, strict=True):
+            ids[start : start + split.lengths[row]] = split.row(int(row))
+        return packed.features(self.module, torch.from_numpy(ids).to(self.device), lengths)
 
     def _padded(self, split: TokenSplit, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
         ids, mask, _ = collate(split, rows, self.pad_id)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import torch
 from peft import PeftModel, PeftType
 from torch.nn import functional
@@ -18,12 +19,27 @@ from transformers import GPT2ForSequenceClassification
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention, GPT2Block, GPT2Model
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 KeysAndValues = tuple[torch.Tensor, torch.Tensor]
 """What comes before the text in one block, [1, heads, n, head width] each."""
 Prefix = list[KeysAndValues]
+
+
+_TOKENS, _LONGEST = 64, 16
+"""Packed tokens and the padded length are multiples of these. A matrix product of a new shape is prepared anew and
+kept: without, every batch would be slower, and an epoch's shapes take over a gigabyte."""
+
+
+def fill(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+    """Return how many places each passage takes among the packed tokens, and the length that attention pads to.
+
+    The places beyond a passage's own tokens are padding on its right, which no token of the passage sees.
+    """
+    longest = -(-int(lengths.max()) // _LONGEST) * _LONGEST
+    room = longest - lengths
+    missing = -int(lengths.sum()) % _TOKENS
+    return lengths + np.clip(missing - (room.cumsum() - room), 0, room), longest
 
 
 @dataclass(frozen=True)
@@ -32,7 +48,7 @@ class Layout:
 
     `sizes` [passages] counts each passage's tokens. `slots` [t] is each packed token's place in the padded batch seen
     as one row [passages · longest], `positions` [t] its place in its passage, `last` [passages] the packed place of
-    each passage's last token.
+    each passage's last token. `longest` is rounded up, as the packed tokens are by `fill`.
     """
 
     sizes: torch.Tensor
@@ -44,12 +60,13 @@ class Layout:
     @classmethod
     def of(cls, lengths: NDArray[np.int64], device: str) -> Layout:
         """Lay out passages of these lengths in tokens."""
+        filled, longest = fill(lengths)
+        taken = torch.from_numpy(filled).to(device)
         sizes = torch.from_numpy(lengths).to(device)
-        ends = sizes.cumsum(0)
-        longest = int(lengths.max())
-        positions = torch.arange(int(lengths.sum()), device=device) - torch.repeat_interleave(ends - sizes, sizes)
-        rows = torch.repeat_interleave(torch.arange(len(lengths), device=device), sizes)
-        return cls(sizes, rows * longest + positions, positions, ends - 1, longest)
+        starts = taken.cumsum(0) - taken
+        positions = torch.arange(int(filled.sum()), device=device) - torch.repeat_interleave(starts, taken)
+        rows = torch.repeat_interleave(torch.arange(len(lengths), device=device), taken)
+        return cls(sizes, rows * longest + positions, positions, starts + sizes - 1, longest)
 
     @property
     def passages(self) -> int:
@@ -99,7 +116,7 @@ def gpt2(module: torch.nn.Module) -> GPT2ForSequenceClassification | None:
 
 
 def features(module: torch.nn.Module, ids: torch.Tensor, lengths: NDArray[np.int64]) -> torch.Tensor:
-    """Return what the head reads, [passages, width], of packed token ids [t] for passages of these lengths.
+    """Return what the head reads, [passages, width], of the token ids [t] that `fill` makes room for.
 
     `module` is one that `gpt2` finds a model in; the result is that of its own forward pass on the padded batch.
     """
@@ -109,7 +126,8 @@ def features(module: torch.nn.Module, ids: torch.Tensor, lengths: NDArray[np.int
     layout = Layout.of(lengths, ids.device.type)
     prefix = _prefix(module)
     body = model.transformer
-    hidden = body.wte(ids) + body.wpe(layout.positions + _taken(prefix))
+    positions = (layout.positions + _taken(prefix)).clamp_(max=body.wpe.num_embeddings - 1)  # padding may go beyond
+    hidden = body.wte(ids) + body.wpe(positions)
     for index, block in enumerate(body.h):
         compute = _last_block if index == len(body.h) - 1 else _block
         hidden = compute(cast("GPT2Block", block), hidden, layout, prefix[index] if prefix else None)

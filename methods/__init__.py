@@ -9,6 +9,6 @@ from __future__ import annotations
 
 from methods.base import LearningRate, Method, Plan
 from methods.errors import MethodError, did_you_mean
-from methods.registry import get, names, register
+from methods.registry import describe, get, names, register
 
-__all__ = ["LearningRate", "Method", "MethodError", "Plan", "did_you_mean", "get", "names", "register"]
+__all__ = ["LearningRate", "Method", "MethodError", "Plan", "describe", "did_you_mean", "get", "names", "register"]

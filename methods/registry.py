@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module, metadata
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import methods
 from methods.base import Method
@@ -91,6 +91,14 @@ def get(name: str) -> type[Method]:
     if points:
         return _load(name, points)
     raise MethodError(f"there is no method {name!r}{did_you_mean(name, names())}; choose from {', '.join(names())}")
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Return what there is to know about a method before it runs, or its name and why it can't be loaded."""
+    try:
+        return get(name).describe()
+    except MethodError as error:
+        return {"name": name, "error": str(error)}
 
 
 def _load(name: str, points: Sequence[EntryPoint]) -> type[Method]:

@@ -27,8 +27,9 @@ def passages(*lengths: int) -> TokenSplit:
 def adapted(name: str, **settings: object) -> torch.nn.Module:
     torch.manual_seed(0)
     config = GPT2Config(
-        n_layer=3, n_embd=48, n_head=4, vocab_size=300, n_positions=64, num_labels=STYLES, pad_token_id=PAD,
-        bos_token_id=0, eos_token_id=0, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0, use_cache=False, **settings,
+        n_layer=3, n_embd=48, n_head=4, vocab_size=300, num_labels=STYLES, pad_token_id=PAD,
+        bos_token_id=0, eos_token_id=0, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0, use_cache=False,
+        **{"n_positions": 64, **settings},
     )  # fmt: skip
     module = methods.get(name)().apply(GPT2ForSequenceClassification(config))
     with torch.no_grad():  # away from the identity that LoRA and IA3 start as
@@ -82,6 +83,16 @@ def test_what_cannot_be_packed_is_padded() -> None:
     assert packed.gpt2(adapted("lora", reorder_and_upcast_attn=True)) is None
 
 
-def test_a_packed_batch_has_no_padding() -> None:
-    forward = Forward(adapted("lora"), "cpu", "fp32", PAD, STYLES)
-    assert forward.slots(passages(5, 9, 3), np.arange(3)) == 5 + 9 + 3
+def test_a_packed_batch_is_filled_up_to_few_shapes() -> None:
+    forward, split = Forward(adapted("lora"), "cpu", "fp32", PAD, STYLES), passages(20, 40, 60)
+    assert forward.slots(split, np.arange(3)) == 128
+    places, longest = packed.fill(split.lengths)
+    assert longest == 64
+    assert (places >= split.lengths).all()
+    assert (places <= longest).all()
+
+
+def test_a_passage_as_long_as_the_model_allows_is_packed_too() -> None:
+    module, split = adapted("lora", n_positions=60), passages(60, 7)
+    found = Forward(module, "cpu", "fp32", PAD, STYLES)(split, np.arange(2))
+    torch.testing.assert_close(found, padded_logits(module, split), rtol=1e-4, atol=1e-5)
