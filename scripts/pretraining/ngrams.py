@@ -31,19 +31,48 @@ class Counts:
         return np.where(self.keys[places] == numbers, self.counts[places], 0)
 
 
-def perplexities(training: NDArray[np.int32], held_out: NDArray[np.int32], vocabulary: int) -> tuple[float, float]:
-    """Perplexity of a unigram and an interpolated trigram model (absolute discounting), fitted on `training`.
+@dataclass(frozen=True)
+class Order:
+    """Runs of n tokens, their contexts (all but the last token), and how many different tokens follow a context."""
 
-    Both arrays are tokens in a row; the first two held-out tokens are context only.
-    """
-    unigram = (np.bincount(training, minlength=vocabulary) + 1) / (len(training) + vocabulary)
-    probability = unigram[held_out[2:]]
-    results = [_perplexity(probability)]
-    for order in (2, 3):
-        seen = _numbers(training, order, vocabulary)
-        asked = _numbers(held_out, order, vocabulary)[3 - order :]
-        probability = _interpolate(seen, asked, vocabulary, probability)
-    return results[0], _perplexity(probability)
+    runs: Counts
+    contexts: Counts
+    kinds: Counts
+
+    @classmethod
+    def of(cls, numbers: NDArray[np.int64], vocabulary: int) -> Order:
+        runs = Counts.of(numbers)
+        return cls(runs, Counts.of(numbers // vocabulary), Counts.of(runs.keys // vocabulary))
+
+    def interpolate(self, asked: NDArray[np.int64], vocabulary: int, lower: NDArray[np.float64]) -> NDArray[np.float64]:
+        contexts = asked // vocabulary
+        total = self.contexts[contexts]
+        discounted = np.maximum(self.runs[asked] - DISCOUNT, 0) + DISCOUNT * self.kinds[contexts] * lower
+        return np.where(total > 0, discounted / np.maximum(total, 1), lower)
+
+
+@dataclass(frozen=True)
+class Trigrams:
+    """A unigram model (one added to every count) and on it an interpolated trigram model (absolute discounting)."""
+
+    vocabulary: int
+    unigram: NDArray[np.float64]
+    bigrams: Order
+    trigrams: Order
+
+    @classmethod
+    def of(cls, training: NDArray[np.int32], vocabulary: int) -> Trigrams:
+        unigram = (np.bincount(training, minlength=vocabulary) + 1) / (len(training) + vocabulary)
+        bigrams, trigrams = (Order.of(_numbers(training, n, vocabulary), vocabulary) for n in (2, 3))
+        return cls(vocabulary, unigram, bigrams, trigrams)
+
+    def perplexities(self, held_out: NDArray[np.int32]) -> tuple[float, float]:
+        """Of the unigram and the trigram model; the first two held-out tokens are context only."""
+        unigram = self.unigram[held_out[2:]]
+        bigrams, trigrams = (_numbers(held_out, n, self.vocabulary)[3 - n :] for n in (2, 3))
+        probability = self.bigrams.interpolate(bigrams, self.vocabulary, unigram)
+        probability = self.trigrams.interpolate(trigrams, self.vocabulary, probability)
+        return _perplexity(unigram), _perplexity(probability)
 
 
 def _numbers(tokens: NDArray[np.int32], order: int, vocabulary: int) -> NDArray[np.int64]:
@@ -52,16 +81,6 @@ def _numbers(tokens: NDArray[np.int32], order: int, vocabulary: int) -> NDArray[
     powers: NDArray[np.int64] = vocabulary ** np.arange(order - 1, -1, -1, dtype=np.int64)
     numbers: NDArray[np.int64] = runs @ powers
     return numbers
-
-
-def _interpolate(
-    seen: NDArray[np.int64], asked: NDArray[np.int64], vocabulary: int, lower: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    runs = Counts.of(seen)
-    contexts, continuations = Counts.of(seen // vocabulary), Counts.of(runs.keys // vocabulary)
-    total, kinds = contexts[asked // vocabulary], continuations[asked // vocabulary]
-    discounted = np.maximum(runs[asked] - DISCOUNT, 0) + DISCOUNT * kinds * lower
-    return np.where(total > 0, discounted / np.maximum(total, 1), lower)
 
 
 def _perplexity(probability: NDArray[np.float64]) -> float:

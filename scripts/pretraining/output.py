@@ -35,6 +35,7 @@ def write_backbone(network: Network, tokenizer: Tokenizer, folder: Path) -> None
     config["dtype"] = "float32"
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     (folder / "generation_config.json").unlink(missing_ok=True)
+    (folder / "model.safetensors").chmod(0o644)
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=END,

