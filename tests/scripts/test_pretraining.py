@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import random
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, GPT2Config
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
 from pretraining.data import (
     END,
     Batches,
@@ -30,6 +25,7 @@ from pretraining.output import bits_per_character, perplexity, write_backbone
 from pretraining.overlap import refuse_overlapping, without_copies
 from pretraining.texts import Document
 from pretraining.training import Plan, train
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, GPT2Config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
