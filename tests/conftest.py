@@ -73,7 +73,11 @@ def passages(style: str, count: int, seed: int) -> list[str]:
 @pytest.fixture(scope="session")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with train, validation and test as jsonl: three styles in two categories, 37 + 12 + 15 passages."""
-    folder = tmp_path_factory.mktemp("data") / "some-texts"
+    return write_texts(tmp_path_factory.mktemp("data") / "some-texts")
+
+
+def write_texts(folder: Path) -> Path:
+    """Write what `texts` is into a new folder."""
     folder.mkdir()
     for number, (split, counts) in enumerate(COUNTS.items()):
         rows = [
@@ -89,22 +93,23 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a GPT-2 of 2 layers, 32 wide, with random weights, and its byte-level tokenizer."""
-    return _save("gpt2", tmp_path_factory.mktemp("models") / "tiny-gpt2")
+    return save_model("gpt2", tmp_path_factory.mktemp("models") / "tiny-gpt2")
 
 
 @pytest.fixture(scope="session")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a Llama of the same size."""
-    return _save("llama", tmp_path_factory.mktemp("models") / "tiny-llama")
+    return save_model("llama", tmp_path_factory.mktemp("models") / "tiny-llama")
 
 
 @pytest.fixture(scope="session")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a BERT of the same size, whose tokenizer puts [CLS] and [SEP] around a text."""
-    return _save("bert", tmp_path_factory.mktemp("models") / "tiny-bert")
+    return save_model("bert", tmp_path_factory.mktemp("models") / "tiny-bert")
 
 
-def _save(architecture: str, folder: Path) -> Path:
+def save_model(architecture: str, folder: Path) -> Path:
+    """Write a model with random weights, and its tokenizer, into a new folder."""
     import torch
     from transformers import AutoConfig, AutoModel
 
