@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import psutil
+from safetensors import SafetensorError
 
 import methods
 from bench import backbone, console, execute, machine, resume
@@ -171,7 +172,7 @@ def run(request: Request) -> tuple[Store, list[Record]]:
     damaged = [path for path, _ in contents.unreadable]
     try:
         found = _run(prepared, plan, damaged, request) if plan.todo or damaged else {}
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise UsageError(f"{prepared.store.folder} can't be written: {error}") from error
     records = {**plan.known, **found}
     return prepared.store, [records[spec.uid] for spec in plan.runs if spec.uid in records]

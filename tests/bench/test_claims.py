@@ -163,7 +163,7 @@ def test_who_was_taken_for_dead_writes_nothing(tmp_path: Path, owner: Owner) -> 
 
 
 def test_sixteen_processes_do_each_run_once(tmp_path: Path) -> None:
-    runs = 60
+    runs = 150
     processes = [_start(WORKER, tmp_path, runs) for _ in range(16)]
     for process in processes:
         assert _line(process) == "ready"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import sys
@@ -28,8 +29,6 @@ PREDICTIONS = predictions_parquet(DEMO[2], 0)
 
 def _record() -> Record:
     """A record whose predictions are held against their hash, as a study writes it."""
-    import hashlib
-
     return make_record(DEMO[2], changes={"quality.predictions_sha256": hashlib.sha256(PREDICTIONS).hexdigest()})
 
 
@@ -78,13 +77,18 @@ def _document(**changes: object) -> bytes:
     return json.dumps({**document, "checksum": checksum(document)}).encode()
 
 
+def _make_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 DAMAGES: dict[str, tuple[Callable[[Store], object], str]] = {
     "newer": (lambda s: s.record_path(RECORD.uid).write_bytes(_document(schema=2)), "schema is 2"),
     "another's": (lambda s: s.record_path(RECORD.uid).write_bytes(_document(uid="0" * 16)), "record of the run 0000"),
     "not ours": (lambda s: s.record_path(RECORD.uid).write_text('{"title": "notes"}'), "no uid"),
     "no predictions": (lambda s: s.predictions_path(RECORD.uid).unlink(), "predictions can't be read"),
     "other predictions": (lambda s: s.predictions_path(RECORD.uid).write_bytes(b"PAR1"), "changed or damaged"),
-    "a folder": (lambda s: (s.record_path(RECORD.uid).unlink(), s.record_path(RECORD.uid).mkdir()), "directory"),
+    "a folder": (lambda s: _make_folder(s.record_path(RECORD.uid)), "directory"),
 }
 
 
