@@ -15,7 +15,7 @@ from commands import call, environment
 
 from bench import hub, study
 from bench.errors import UsageError
-from bench.sources import resolve
+from bench.sources import PRESETS, resolve
 from bench.store import Store
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def test_full_comes_from_the_cache_and_every_record_has_the_commits(
     assert (record.status, record.preset) == ("ok", "full")
     assert record.backbone.model_dump(exclude={"parameters"}) == {"name": MODEL, "source": "hub", "revision": NEW}
     assert (record.data.name, record.data.source, record.data.revision) == (TEXTS, "hub", TEXTS_COMMIT)
-    assert (record.training.epochs, record.training.batch_size) == (3, 16)
+    assert (record.training.epochs, record.training.batch_size) == (PRESETS["full"].epochs, PRESETS["full"].batch_size)
 
 
 @pytest.mark.usefixtures("full")
@@ -110,7 +110,7 @@ def test_texts_of_ones_own_go_with_the_demos_backbone(texts: Path) -> None:
     for preset in (None, "demo"):
         found = resolve(preset, None, str(texts))
         assert (found.preset, found.backbone.name, found.corpus.source) == ("custom", "embedded-gpt2", "local")
-        assert found.defaults.epochs == 5
+        assert found.defaults == PRESETS["demo"]
         assert (found.fallback is None) == (preset == "demo")
 
 
