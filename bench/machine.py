@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -72,13 +73,19 @@ def environment(device: Device, command: str) -> Environment:
         torch=version("torch"),
         transformers=version("transformers"),
         peft=version("peft"),
-        platform=platform.platform(),
+        platform=_platform(),
         cpu=_cpu_facts()[0],
         gpu=gpu,
         git_commit=commit,
         git_dirty=dirty,
         command=command,
     )
+
+
+def _platform() -> str:
+    """The system, its version without what a vendor appended, the architecture and the C library."""
+    version = re.match(r"[\d.]*", platform.release())
+    return " ".join(filter(None, [platform.system(), version and version[0], platform.machine(), *platform.libc_ver()]))
 
 
 def command_line() -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -9,19 +10,29 @@ from transformers import GPT2Config, GPT2ForSequenceClassification
 import methods
 from bench import compute
 from bench.forward import Forward
-from bench.record import Compute
 from bench.spec import TrainingSpec
 
+if TYPE_CHECKING:
+    from bench.record import Compute
+
 WIDTH, STYLES, LAYERS, VOCABULARY = 32, 3, 2, 100
+SIZES: dict[str, Any] = {
+    "n_layer": LAYERS,
+    "n_embd": WIDTH,
+    "n_head": 2,
+    "n_positions": 96,
+    "vocab_size": VOCABULARY,
+    "num_labels": STYLES,
+    "use_cache": False,
+    **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 0),
+    **dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0),
+}
 TRAINING = TrainingSpec(epochs=1, batch_size=4, max_length=64, dtype="fp32", device="cpu")
 
 
 def measured(name: str, **hyperparameters: object) -> Compute:
     torch.manual_seed(0)
-    config = GPT2Config(
-        n_layer=LAYERS, n_embd=WIDTH, n_head=2, n_positions=96, vocab_size=VOCABULARY, num_labels=STYLES, pad_token_id=0,
-        bos_token_id=0, eos_token_id=0, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0, use_cache=False,
-    )  # fmt: skip
+    config = GPT2Config(**SIZES)
     method = methods.get(name)(**hyperparameters)
     module = method.apply(GPT2ForSequenceClassification(config))
     return compute.fixed_step(Forward(module, "cpu", "fp32", 0, STYLES), method, TRAINING, VOCABULARY)

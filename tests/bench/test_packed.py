@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,17 @@ from bench.data import TokenSplit, collate
 from bench.forward import Forward
 
 STYLES, PAD = 5, 0
+SHARED: dict[str, Any] = {"vocab_size": 300, "num_labels": STYLES, "pad_token_id": PAD, "use_cache": False}
+SIZES: dict[str, Any] = {
+    **SHARED,
+    "n_layer": 3,
+    "n_embd": 48,
+    "n_head": 4,
+    "n_positions": 64,
+    "bos_token_id": PAD,
+    "eos_token_id": PAD,
+    **dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0),
+}
 
 
 def passages(*lengths: int) -> TokenSplit:
@@ -26,11 +39,7 @@ def passages(*lengths: int) -> TokenSplit:
 
 def adapted(name: str, **settings: object) -> torch.nn.Module:
     torch.manual_seed(0)
-    config = GPT2Config(
-        n_layer=3, n_embd=48, n_head=4, vocab_size=300, num_labels=STYLES, pad_token_id=PAD,
-        bos_token_id=0, eos_token_id=0, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0, use_cache=False,
-        **{"n_positions": 64, **settings},
-    )  # fmt: skip
+    config = GPT2Config(**{**SIZES, **settings})
     module = methods.get(name)().apply(GPT2ForSequenceClassification(config))
     with torch.no_grad():  # away from the identity that LoRA and IA3 start as
         for parameter in module.parameters():
@@ -71,10 +80,8 @@ def test_unusual_attention_scales_are_kept(setting: str) -> None:
 
 
 def test_what_cannot_be_packed_is_padded() -> None:
-    config = LlamaConfig(
-        hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, vocab_size=300,
-        num_labels=STYLES, pad_token_id=PAD, use_cache=False,
-    )  # fmt: skip
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = LlamaConfig(**{**SHARED, **sizes})
     module, split = methods.get("lora")().apply(LlamaForSequenceClassification(config)), passages(5, 9)
     forward = Forward(module, "cpu", "fp32", PAD, STYLES)
     assert packed.gpt2(module) is None
