@@ -70,7 +70,8 @@ class View:
     def waiting(self, jobs: Sequence[tuple[job.Job, Sequence[str]]]) -> None:
         """Say, whenever it changes, for how many runs of whom the study waits."""
         owners = sorted({owner for _, claims in jobs for owner in claims})
-        said = f"waiting for {len(jobs)} that others run: {', '.join(owners)}"
+        runs = "a run" if len(jobs) == 1 else f"{len(jobs)} runs"
+        said = f"waiting for {runs} of another study: {', '.join(owners)}"
         if owners and said != self.waited_for:
             self.waited_for = said
             self.show_waiting(said)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from record_factory import DEMO, failed_record, make_record
 
-from bench import execute, resume, study
+from bench import console, execute, resume, study
+from bench.job import Job
 from bench.spec import BackboneRef, DataRef, RunSpec, TrainingSpec, Variant
 from bench.store import Store
 
@@ -79,6 +80,17 @@ def test_one_line_says_what_is_skipped_and_why() -> None:
         "--rerun all runs all again."
     )
     assert said("failed", 1) == "Nothing to run: 1 of 1 runs have a record already (1 ok). --rerun all runs them again."
+
+
+def test_whom_a_study_waits_for_is_said_when_it_changes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    jobs = [Job(spec=spec, styles=("a", "b"), scratch=tmp_path, adapter=None, threads=1) for spec in SPECS[:2]]
+    view = console.view(2)
+    for owners in (["node-1-2"], ["node-1-2"], ["node-3-4"]):
+        view.waiting([(jobs[0], owners), (jobs[1], ["node-1-2"])])
+    assert capsys.readouterr().out.splitlines() == [
+        "waiting for 2 runs of another study: node-1-2",
+        "waiting for 2 runs of another study: node-1-2, node-3-4",
+    ]
 
 
 def _request(gpt2: Path, texts: Path, store: Path, methods: tuple[str, ...], rerun: Rerun = "failed") -> study.Request:
