@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,7 @@ from bench.record import Record, RecordError, checksum, dumps, loads
 from bench.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 RECORD = make_record(DEMO[2])
@@ -79,21 +80,26 @@ def test_putting_a_run_again_takes_the_place_of_the_first(tmp_path: Path) -> Non
     assert store.predictions_path(RECORD.uid).read_bytes() == b"predictions"
 
 
-@pytest.fixture
-def full_disk() -> Iterator[Callable[[], None]]:
-    """A switch after which no file here can grow beyond 1,000 bytes: a real refusal, as a full disk's."""
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process can grow beyond 1,000 bytes within: a real refusal, as a full disk's.
+
+    The limit is gone before pytest writes its next line, which may be into a file.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_disk_that_refuses_leaves_what_was_there(tmp_path: Path, full_disk: Callable[[], None]) -> None:
+def test_a_disk_that_refuses_leaves_what_was_there(tmp_path: Path) -> None:
     store, table = Store(tmp_path), predictions_parquet(DEMO[2], 0)
     store.put(RECORD, table)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    full_disk()
-    with pytest.raises(OSError, match="File too large"):
+    with full_disk(), pytest.raises(OSError, match="File too large"):
         store.put(RECORD.model_copy(update={"wall_s": 1.0}), table + b"more")
-    with pytest.raises(OSError, match="File too large"):
+    with full_disk(), pytest.raises(OSError, match="File too large"):
         store.put(RECORD.model_copy(update={"wall_s": 1.0}))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
