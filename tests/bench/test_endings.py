@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 import pytest
 from commands import BENCH, add_package, environment, wait_until
+from safetensors import safe_open
 
 from bench.claims import WORK
 from bench.store import Store
@@ -286,6 +288,26 @@ def test_after_a_kill_the_same_command_does_the_rest_and_clears_up(folders: Fold
     assert "2 of 2 runs ok" in said
     assert folders.records()["head"] == head
     assert _clean(folders.store)
+
+
+def test_a_long_run_goes_on_from_its_last_epoch_after_a_kill(folders: Folders) -> None:
+    command = ["--methods", "lora", "--set", "lora.alpha=8", "--seeds", "0", "--epochs", "8", "--max-steps", "24"]
+    checkpoints = folders.store.folder / ".checkpoints"
+    process = folders.start(*command, "--checkpoint", "on")
+    wait_until(lambda: any(checkpoints.glob("*.safetensors")), 120, "an epoch ends")
+    process.kill()
+    process.communicate()
+    assert folders.records() == {}
+    [path] = checkpoints.iterdir()
+    with safe_open(path, framework="np") as file:
+        kept = json.loads(file.metadata()["state"])["fit"]
+
+    _finish(folders.start(*command), 0)
+    record = folders.records()["lora"]
+    assert record.speed is not None
+    assert record.training.steps == 24
+    assert record.speed.warmup_s == sum(kept["step_s"][:3])  # no step takes as long twice
+    assert list(checkpoints.iterdir()) == []
 
 
 def test_two_equal_commands_at_once_share_the_runs(folders: Folders) -> None:
