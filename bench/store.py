@@ -9,9 +9,13 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import bench.record as schema
 from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DAMAGED = "damaged"
 """The folder in a store where what can't be read as a record is set aside."""
@@ -42,15 +46,14 @@ class Store:
         self.folder, self.aside = folder, aside
 
     def put(self, record: schema.Record, predictions: bytes | None = None) -> Path:
-        """Write a run's predictions (parquet), then its record, each whole or not at all; return the record's path.
+        """Write a run's predictions (parquet) and its record, each whole or not at all; return the record's path.
 
         Raises OSError where the disk refuses; what was there before stays.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        if predictions is not None:
-            write_atomically(self.predictions_path(record.uid), predictions, self.aside)
         path = self.record_path(record.uid)
-        write_atomically(path, schema.dumps(record).encode(), self.aside)
+        files = {} if predictions is None else {self.predictions_path(record.uid): predictions}
+        write_together({**files, path: schema.dumps(record).encode()}, self.aside)
         return path
 
     def read(self) -> Contents:
@@ -131,19 +134,32 @@ def write_atomically(path: Path, content: bytes, aside: Path | None = None) -> N
 
     `aside` is a folder on the same disk, by default the file's own.
     """
-    descriptor, name = tempfile.mkstemp(dir=aside or path.parent, prefix=f".{path.name}.", suffix=".part")
+    write_together({path: content}, aside)
+
+
+def write_together(files: Mapping[Path, bytes], aside: Path | None = None) -> None:
+    """Write files of one folder likewise, in their order: none appears before there was room on the disk for all."""
+    parts: list[tuple[str, Path]] = []
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
+        for path, content in files.items():
+            descriptor, name = tempfile.mkstemp(dir=aside or path.parent, prefix=f".{path.name}.", suffix=".part")
+            parts.append((name, path))
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fchmod(file.fileno(), 0o644)
+                os.fsync(file.fileno())
+        for name, path in parts:
+            Path(name).replace(path)
     except BaseException:
-        with suppress(FileNotFoundError):
-            Path(name).unlink()
+        for name, _ in parts:
+            Path(name).unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    _flush_folder(next(iter(files)).parent)
+
+
+def _flush_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

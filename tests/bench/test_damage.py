@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import resource
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -147,6 +148,21 @@ def test_a_damaged_record_is_set_aside_and_run_again(
     [kept] = tmp_path.glob(f"{DAMAGED}/*/{first.uid}.json")
     assert kept.read_bytes() == content[: len(content) // 2]
     assert len(store.read().records) == 1
+
+
+def test_a_disk_that_has_room_for_the_predictions_alone_keeps_the_old_pair(store: Store) -> None:
+    before = store.find(RECORD.uid)
+    assert before is not None
+    size = len(dumps(RECORD).encode())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            store.put(RECORD, b"other predictions")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert store.find(RECORD.uid) == before
+    assert {path.suffix for path in store.folder.iterdir()} == {".json", ".parquet"}
 
 
 TEXT = st.text(max_size=40) | st.sampled_from(
