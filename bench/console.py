@@ -13,7 +13,7 @@ from rich.text import Text
 
 from bench.reporting import comparison
 from bench.reporting.terminal import to_rich
-from bench.reporting.text import clean
+from bench.reporting.text import clean, clean_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -166,7 +166,7 @@ def say(line: str) -> None:
 
 def warn(title: str, text: str) -> None:
     """Show on the error stream what nobody may miss."""
-    Console(stderr=True).print(Panel(Text(clean(text)), title=title, border_style="yellow", expand=False))
+    Console(stderr=True).print(Panel(Text(clean_lines(text)), title=title, border_style="yellow", expand=False))
 
 
 def grid(variants: Sequence[Variant], seeds: Sequence[int]) -> None:

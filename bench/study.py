@@ -98,7 +98,7 @@ def prepare(request: Request) -> Prepared:
     device = machine.resolve_device(request.device)
     sources = resolve(request.preset, request.model, request.data, request.categories, request.train_size)
     if sources.fallback:
-        console.warn("This is the demo, not GPT-2 on AuthorMix", _explain(sources.fallback))
+        console.warn("This is not GPT-2 124M on AuthorMix", _explain(sources, sources.fallback))
     corpus = sources.corpus
     training = TrainingSpec(
         epochs=request.epochs or sources.defaults.epochs,
@@ -132,11 +132,13 @@ def _make(option: str, folder: Path) -> None:
         raise UsageError(f"{option} {folder}: no folder can be made there: {error.strerror}") from error
 
 
-def _explain(reason: str) -> str:
+def _explain(sources: Sources, reason: str) -> str:
+    model = ["the small GPT-2"] if sources.backbone.source == "embedded" else []
+    texts = ["the corpus open-authors"] if sources.corpus.source == "embedded" else []
     return (
         f"The Hugging Face Hub can't be reached ({reason}), and its cache here doesn't hold what `full` needs.\n"
-        "So this runs the preset `demo`: a small GPT-2 and the corpus open-authors, which come with the project.\n"
-        "Its figures say nothing about GPT-2 124M on AuthorMix; each record and report carries which it was."
+        f"In its place the preset `demo` gives, of what comes with the project, {' and '.join(model + texts)}.\n"
+        "The figures say nothing about GPT-2 124M on AuthorMix; each record and report carries which it was."
     )
 
 

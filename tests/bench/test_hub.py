@@ -101,7 +101,7 @@ def test_without_the_hub_the_demo_falls_in_and_nobody_can_miss_it(
     shown = capsys.readouterr()
     assert shown.out == ""
     told = " ".join(shown.err.replace("│", " ").split())
-    for part in ("╭", "This is the demo, not GPT-2 on AuthorMix", "HF_HUB_OFFLINE is set", "open-authors"):
+    for part in ("╭", "This is not GPT-2 124M on AuthorMix", "HF_HUB_OFFLINE is set", "open-authors"):
         assert part in told
 
 
