@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MIB = 1024**2
 _PIPED_WIDTH = 160
+_DAY_S = 86_400
 
 
 def _console() -> Console:
@@ -87,7 +88,14 @@ class LiveView(View):
     def __init__(self, console: Console, runs: int) -> None:
         super().__init__(console, runs)
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-        self.study = Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console)
+        self.study = Progress(
+            *columns,
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            speed_estimate_period=_DAY_S,  # rich forgets what is older than half a minute: less than a run
+        )
         self.run = Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[loss]}"), console=console)
         self.table = _results_table()
         self.all_runs = self.study.add_task("study", total=runs)
