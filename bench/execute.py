@@ -174,10 +174,8 @@ class Execution:
                 "there before is untouched, and the same command goes on once there is room"
             ) from error
         job.predictions.unlink(missing_ok=True)
-        if job.checkpoint is not None and record.status in (
-            "ok",
-            "diverged",
-        ):  # the others may go better next time, and go on from there
+        # a run that failed otherwise may go better next time, and goes on from its checkpoint
+        if job.checkpoint is not None and record.status in ("ok", "diverged"):
             job.checkpoint.unlink(missing_ok=True)
         self.records[record.uid] = record
         self.events.ended(job, record)
