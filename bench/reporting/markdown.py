@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from rich.cells import cell_len
 
-from bench.reporting.model import Code, Paragraph, Span, Table, Unit
+from bench.reporting.model import Code, Paragraph, Picture, Span, Table, Unit
 from bench.reporting.text import clean, clean_lines, show
 
 if TYPE_CHECKING:
@@ -25,11 +27,14 @@ _MARKUP = re.compile(
 _PLAIN_CODE = re.compile(r"[^`|\s]([^`|]*[^`|\s])?")
 
 
-def render(section: Section, level: int = 1) -> str:
-    """Return the section and those below it as Markdown, ending in one newline."""
+def render(section: Section, pictures: str | None = None, level: int = 1) -> str:
+    """Return the section and those below it as Markdown, ending in one newline.
+
+    `pictures` is the folder that will hold them, as seen from the Markdown; without one they are told in words.
+    """
     parts = [f"{'#' * level} {escape(section.title)}"]
-    parts += [_block(block) for block in section.blocks]
-    parts += [render(below, level + 1).rstrip("\n") for below in section.sections]
+    parts += [_block(block, pictures) for block in section.blocks]
+    parts += [render(below, pictures, level + 1).rstrip("\n") for below in section.sections]
     return "\n\n".join(parts) + "\n"
 
 
@@ -43,11 +48,13 @@ def _literal(match: re.Match[str]) -> str:
     return entities.get(match[0], match[0][:-1] + "\\" + match[0][-1])
 
 
-def _block(block: Block) -> str:
+def _block(block: Block, pictures: str | None) -> str:
     if isinstance(block, Paragraph):
         return _paragraph(block)
     if isinstance(block, Table):
         return table(block)
+    if isinstance(block, Picture):
+        return _picture(block, pictures)
     if isinstance(block, Code):
         return _code(block)
     raise TypeError(f"not a block: {block!r}")
@@ -70,6 +77,13 @@ def _span(span: Span) -> str:
     return before + text + after
 
 
+def _picture(block: Picture, folder: str | None) -> str:
+    title = f"**{escape(block.title)}**"
+    if folder is None:
+        return f"{title}: {escape(block.alt, limit=2000)}"
+    return f"{title}\n\n![{escape(block.alt, limit=2000)}]({quote(f'{folder}/{block.name}.svg')})"
+
+
 def _code(block: Code) -> str:
     text = clean_lines(block.text)
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
@@ -77,7 +91,17 @@ def _code(block: Code) -> str:
 
 
 def table(block: Table) -> str:
-    """Return the table, its columns aligned in the source too, numbers to the right."""
+    """Return the table, its columns aligned in the source too, numbers to the right; what may be is folded away."""
+    if block.shown is None or block.shown >= len(block.rows):
+        return _rows(block)
+    first, rest = (
+        replace(block, rows=rows, shown=None) for rows in (block.rows[: block.shown], block.rows[block.shown :])
+    )
+    summary = escape(block.rest)
+    return f"{_rows(first)}\n\n<details>\n<summary>{summary}</summary>\n\n{_rows(rest)}\n\n</details>"
+
+
+def _rows(block: Table) -> str:
     heads = [escape(column.title, column.limit) for column in block.columns]
     body = [_row(row, block.columns) for row in block.rows]
     widths = [max(3, *map(cell_len, texts)) for texts in zip(heads, *body, strict=True)]

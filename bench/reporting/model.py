@@ -1,4 +1,4 @@
-"""What a report is made of, whatever the format: sections of paragraphs, tables with typed cells, and code."""
+"""What a report is made of, whatever the format: sections of paragraphs, tables with typed cells, pictures, and code."""
 
 from __future__ import annotations
 
@@ -34,11 +34,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A value in its column's unit, None where it doesn't apply, its standard deviation, and a mark beside it."""
+    """A value in its column's unit, None where it doesn't apply, with its uncertainty and a mark beside it.
+
+    `spread` is the standard deviation over the seeds, `interval` the 95% interval, both in the column's unit.
+    """
 
     value: str | float | None = None
     spread: float | None = None
     mark: str = ""
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under columns, in the order in which they are to be read."""
+    """Rows under columns, in the order in which they are to be read.
+
+    Where there are many, those after the first `shown` may be folded away under the words in `rest`.
+    """
 
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    shown: int | None = None
+    rest: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,21 @@ class Code:
     text: str
 
 
-Block: TypeAlias = Paragraph | Table | Code
+@dataclass(frozen=True)
+class Picture:
+    """A drawing: `name` is its file's stem, `alt` says in words what it shows.
+
+    `svg` is on an opaque light card of its own; `interactive` is the same as a plotly figure in JSON.
+    """
+
+    name: str
+    title: str
+    alt: str
+    svg: bytes
+    interactive: str | None = None
+
+
+Block: TypeAlias = Paragraph | Table | Picture | Code
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,15 @@ JOINERS = "\u200c\u200d"
 
 
 def show(cell: Cell, column: Column) -> str:
-    """Write a cell as plain text: what is None shows as a dash, what has a spread as mean ± standard deviation."""
+    """Write a cell as plain text: None as a dash, else mean ± standard deviation (95% interval), as far as known."""
     if cell.value is None:
         return ABSENT
     if isinstance(cell.value, str):
         return clean(cell.value + cell.mark, column.limit)
     number = _NUMBERS[column.unit](cell.value)
     spread = "" if cell.spread is None else f" ± {_spread(cell.spread, column.unit)}"
-    return number + spread + cell.mark
+    interval = "" if cell.interval is None else f" ({span(cell.interval, column.unit)})"
+    return number + spread + interval + cell.mark
 
 
 def count(value: float) -> str:
@@ -87,6 +88,12 @@ _NUMBERS = {
 
 def _spread(value: float, unit: Unit) -> str:
     return f"{100 * value:.1f}" if unit is Unit.SCORE else _NUMBERS[unit](value)
+
+
+def span(interval: tuple[float, float], unit: Unit) -> str:
+    """Write an interval: 34.0–41.1, and with "to" where a sign would make the dash hard to read."""
+    low, high = (_spread(bound, unit) for bound in interval)
+    return f"{low} to {high}" if interval[0] < 0 else f"{low}–{high}"
 
 
 def clean(text: str, limit: int = 300) -> str:
