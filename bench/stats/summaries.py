@@ -1,7 +1,4 @@
-"""Records -> estimates: what is known of each variant over its seeds, and which variants may be compared.
-
-Values only: how a figure is written is for bench.reporting to say.
-"""
+"""Records -> what is known of each variant over its seeds, and which variants may be compared."""
 
 from __future__ import annotations
 

@@ -1,0 +1,43 @@
+"""Records -> estimates: what is known of each variant and how surely. Values only; words are for bench.reporting."""
+
+from bench.stats.analysis import Analysis
+from bench.stats.differences import Difference, Verdict
+from bench.stats.intervals import Interval
+from bench.stats.outcomes import Outcomes
+from bench.stats.pareto import Cost, Front
+from bench.stats.summaries import (
+    Comparison,
+    Estimate,
+    Machine,
+    Summary,
+    TrainingSettings,
+    alpha_sweeps,
+    comparisons,
+    differing_hyperparameters,
+    differing_settings,
+    estimate,
+    has_result,
+    turned_up,
+)
+
+__all__ = [
+    "Analysis",
+    "Comparison",
+    "Cost",
+    "Difference",
+    "Estimate",
+    "Front",
+    "Interval",
+    "Machine",
+    "Outcomes",
+    "Summary",
+    "TrainingSettings",
+    "Verdict",
+    "alpha_sweeps",
+    "comparisons",
+    "differing_hyperparameters",
+    "differing_settings",
+    "estimate",
+    "has_result",
+    "turned_up",
+]
