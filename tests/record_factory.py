@@ -46,6 +46,7 @@ class Variant:
     adapter_parameters: int = 0
     train_tokens_per_s: float = 5_000.0
     peak_mib: float = 750.0
+    live_peak_mib: float = 100.0
     turns_up_at: int | None = None
     seed_sd: float = 0.01
 
@@ -54,17 +55,17 @@ def lora(alpha: int, accuracy: float, **truth: Any) -> Variant:
     """LoRA at an alpha; `hyperparameters` in `truth` adds to the others."""
     others = truth.pop("hyperparameters", {})
     hyperparameters = {"r": 8, "alpha": alpha, "dropout": 0.0, "targets": None, "learning_rate": 5e-4, **others}
-    return Variant("lora", hyperparameters, accuracy, 49_152, 4_400.0, 790.0, **truth)
+    return Variant("lora", hyperparameters, accuracy, 49_152, 4_400.0, 790.0, 108.5, **truth)
 
 
 DEMO = (
-    Variant("frozen", {"learning_rate": 1e-3}, 0.07, -HEAD_PARAMETERS, 0.0, 610.0, seed_sd=0.02),
-    Variant("head", {"learning_rate": 1e-3}, 0.41, 0, 16_000.0, 620.0, seed_sd=0.002),
+    Variant("frozen", {"learning_rate": 1e-3}, 0.07, -HEAD_PARAMETERS, 0.0, 610.0, 41.2, seed_sd=0.02),
+    Variant("head", {"learning_rate": 1e-3}, 0.41, 0, 16_000.0, 620.0, 41.3, seed_sd=0.002),
     lora(8, 0.43),
     lora(32, 0.47),
     lora(128, 0.46, turns_up_at=4),
-    Variant("ia3", {"targets": None, "learning_rate": 3e-3}, 0.45, 10_752, 4_600.0, 801.2),
-    Variant("prefix", {"tokens": 20, "learning_rate": 5e-3}, 0.38, 61_440, 4_700.0, 764.4, seed_sd=0.03),
+    Variant("ia3", {"targets": None, "learning_rate": 3e-3}, 0.45, 10_752, 4_600.0, 801.2, 104.9),
+    Variant("prefix", {"tokens": 20, "learning_rate": 5e-3}, 0.38, 61_440, 4_700.0, 764.4, 99.6, seed_sd=0.03),
 )
 """The demo study: five methods, LoRA at three alphas."""
 
@@ -218,7 +219,7 @@ def _results(variant: Variant, seed: int) -> dict[str, Any]:
             "eval_samples_per_s": 225 / noise,
         },
         "memory": {"peak_bytes": int(variant.peak_mib * noise * 2**20), "baseline_bytes": 590 * 2**20, "kind": "rss"},
-        "compute": None,
+        "compute": {"live_peak_bytes": int(variant.live_peak_mib * 2**20), "flops": 10**9, "operators": 2_500},
     }
 
 
