@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_SHOW_CURSOR = b"\x1b[?25h"
+_TIDY = b"\x1b[0m\x1b[?25h\r\n"
+"""Plain colours, the cursor, and a line of its own for what follows a progress bar."""
 EXIT_CODE = 130
 
 
@@ -34,7 +35,7 @@ def _first(number: int, frame: FrameType | None) -> None:
 
 
 def _second(number: int, frame: FrameType | None) -> None:
-    """Leave no hidden cursor; the run under way ends by itself when it finds its study gone."""
+    """Leave a usable terminal; the run under way ends by itself when it finds its study gone."""
     if os.isatty(1):
-        os.write(1, _SHOW_CURSOR)
+        os.write(1, _TIDY)
     os._exit(EXIT_CODE)

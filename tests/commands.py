@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import pty
 import subprocess
 import sys
+import termios
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +35,41 @@ def bench(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedP
     return subprocess.run(
         [*BENCH, *arguments], cwd=cwd, env=environment(**variables), capture_output=True, text=True, timeout=300
     )
+
+
+class Terminal:
+    """A command in a session of its own, on a terminal 100 wide whose screen and keyboard are here."""
+
+    def __init__(self, command: list[str], cwd: Path, **variables: str) -> None:
+        self._keyboard, screen = pty.openpty()
+        termios.tcsetwinsize(screen, (30, 100))
+        # the session's leader takes the first terminal that it opens for its own, whose Ctrl-C it gets
+        shell = ["sh", "-c", 'exec "$@" <"$0" >"$0" 2>&1', os.ttyname(screen)]
+        told = environment(TERM="xterm-256color", **variables)
+        self.process = subprocess.Popen([*shell, *command], cwd=cwd, env=told, start_new_session=True, stdin=screen)
+        os.close(screen)
+        self._shown = bytearray()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def press_ctrl_c(self) -> None:
+        """Press Ctrl-C, which interrupts every process in the foreground."""
+        os.write(self._keyboard, b"\x03")
+
+    @property
+    def shown(self) -> str:
+        """All that the screen was sent so far, escape sequences included."""
+        return self._shown.decode(errors="replace")
+
+    def wait(self) -> None:
+        """Take in the rest, which ends with the last process that has the terminal open."""
+        self._reader.join()
+
+    def _read(self) -> None:
+        with suppress(OSError):  # so Linux says that nobody has the terminal open any more
+            while piece := os.read(self._keyboard, 2**16):
+                self._shown += piece
+        os.close(self._keyboard)
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

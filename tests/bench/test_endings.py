@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import misbehaving
 import psutil
 import pytest
-from commands import BENCH, add_package, environment, wait_until
+from commands import BENCH, Terminal, environment, wait_until
 from safetensors import safe_open
 
 from bench.claims import WORK
@@ -24,77 +25,6 @@ if TYPE_CHECKING:
 
     from bench.record import Record
 
-PACKAGE = """
-import os
-import signal
-import subprocess
-import sys
-import threading
-from pathlib import Path
-from typing import ClassVar
-
-import methods
-
-
-class Ending(methods.Method):
-    trains: ClassVar[str] = "the head"
-    paper: ClassVar[str] = "none"
-    learning_rate_source: ClassVar[str] = "none"
-    learning_rate: methods.LearningRate = 1e-3
-
-    def adapt(self, model, plan):
-        if os.environ.get("ENDING") != "off" and plan is not None:
-            self.start()
-        return model
-
-    def start(self):
-        pass
-
-
-class Waits(Ending):
-    name: ClassVar[str] = "waits"
-
-    def start(self):
-        Path(os.environ["NOTES"]).write_text(str(os.getpid()))
-        threading.Event().wait()
-
-
-class Floods(Ending):
-    name: ClassVar[str] = "floods"
-
-    def start(self):
-        child = subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"])
-        Path(os.environ["NOTES"]).write_text(str(child.pid))
-        while True:
-            print("still here \\x1b[31m", flush=True)
-
-
-class Shot(Ending):
-    name: ClassVar[str] = "shot"
-
-    def start(self):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-class Hogs(Ending):
-    name: ClassVar[str] = "hogs"
-
-    def start(self):
-        Path("/proc/self/oom_score_adj").write_text("1000")
-        held = []
-        while True:
-            held.append(b"x" * 2**24)
-
-
-class Logged(Ending):
-    name: ClassVar[str] = "logged"
-
-    def start(self):
-        with Path(os.environ["NOTES"]).open("a") as notes:
-            notes.write(f"{os.getpid()}\\n")
-"""
-NAMES = ("waits", "floods", "shot", "hogs", "logged")
-POINTS = "\n".join(f"{name} = ending_methods:{name.title()}" for name in NAMES)
 GIB = 2**30
 
 
@@ -149,9 +79,7 @@ class Folders(NamedTuple):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that holds an installed package of methods that end in many ways."""
-    folder = tmp_path_factory.mktemp("site")
-    add_package(folder, "ending_methods", PACKAGE, POINTS)
-    return folder
+    return misbehaving.install(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture
@@ -249,9 +177,10 @@ def test_sigterm_leaves_cleanly_and_says_how_to_go_on(folders: Folders) -> None:
 
 LEAVES = """
 import threading
+from bench import console
 from bench.interrupts import leaving
 
-with leaving():
+with leaving(), console.view(3):
     try:
         print("begun", flush=True)
         threading.Event().wait()
@@ -273,6 +202,19 @@ def test_the_second_signal_leaves_at_once(number: signal.Signals) -> None:
     process.stdout.close()
 
 
+def test_the_second_ctrl_c_leaves_a_usable_terminal(tmp_path: Path) -> None:
+    terminal = Terminal([sys.executable, "-c", LEAVES], tmp_path)
+    for said in ("begun", "once"):
+        wait_until(lambda said=said: said in terminal.shown, 60, said)  # type: ignore[misc]
+        terminal.press_ctrl_c()
+    assert terminal.process.wait(10) == 130
+    terminal.wait()
+    hidden = terminal.shown.rindex("\x1b[?25l")
+    assert "\x1b[?25h" in terminal.shown[hidden:]
+    assert terminal.shown.endswith("\n")  # the prompt doesn't go on a progress bar's line
+    assert "Traceback" not in terminal.shown
+
+
 def test_after_a_kill_the_same_command_does_the_rest_and_clears_up(folders: Folders) -> None:
     command = ("--methods", "head,waits", "--seeds", "0")
     process = folders.start(*command)
@@ -283,7 +225,7 @@ def test_after_a_kill_the_same_command_does_the_rest_and_clears_up(folders: Fold
     [head] = folders.records().values()
     assert not _clean(folders.store)
 
-    said = _finish(folders.start(*command, ENDING="off"), 0)
+    said = _finish(folders.start(*command, MISBEHAVE="off"), 0)
     assert "1 of 2 runs have a record already (1 ok); to do: 1 (1 missing)" in said
     assert "2 of 2 runs ok" in said
     assert folders.records()["head"] == head

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 from typing import TYPE_CHECKING
 
+import misbehaving
 import psutil
 import pytest
-from commands import BENCH, add_package, call, environment, wait_until
+from commands import BENCH, Terminal, call, environment, wait_until
 
 from bench.store import Store
 from methods.registry import _registered
@@ -20,109 +19,15 @@ if TYPE_CHECKING:
 
     from bench.record import Record
 
-TROUBLE = """
-import os
-import resource
-import signal
-import sys
-import threading
-from pathlib import Path
-from typing import ClassVar
-
-import methods
-
-
-class Trouble(methods.Method):
-    trains: ClassVar[str] = "the head"
-    paper: ClassVar[str] = "none"
-    learning_rate_source: ClassVar[str] = "none"
-    learning_rate: methods.LearningRate = 1e-3
-
-    def adapt(self, model, plan):
-        self.start()
-        return model
-
-    def start(self):
-        pass
-
-
-class Raises(Trouble):
-    name: ClassVar[str] = "raises"
-
-    def start(self):
-        raise ValueError("what it was told\\nmakes no sense")
-
-
-class Greedy(Trouble):
-    name: ClassVar[str] = "greedy"
-
-    def start(self):
-        bytearray(2**60)
-
-
-class Tensors(Trouble):
-    name: ClassVar[str] = "tensors"
-
-    def start(self):
-        import torch
-
-        torch.empty(2**50, dtype=torch.uint8)
-
-
-class Wild(Trouble):
-    name: ClassVar[str] = "wild"
-
-    def after_step(self, module, step):
-        for parameter in module.parameters():
-            parameter.data.fill_(float("nan"))
-
-
-class Leaves(Trouble):
-    name: ClassVar[str] = "leaves"
-
-    def start(self):
-        print("a word before it goes", flush=True)
-        os._exit(3)
-
-
-class Crashes(Trouble):
-    name: ClassVar[str] = "crashes"
-
-    def start(self):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        os.write(2, b"from the depths of a library: \\xff\\n")
-        os.kill(os.getpid(), signal.SIGSEGV)
-
-
-class Chatty(Trouble):
-    name: ClassVar[str] = "chatty"
-
-    def start(self):
-        for number in range(50):
-            sys.stdout.write(f"{number:02} {'x' * 95}\\n" * 10**4)
-        sys.stdout.write("the very last line\\n")
-        sys.stdout.flush()
-        os._exit(4)
-
-
-class Waits(Trouble):
-    name: ClassVar[str] = "waits"
-
-    def start(self):
-        Path(os.environ["WAITING"]).write_text(str(os.getpid()))
-        threading.Event().wait()
-"""
-NAMES = ("raises", "greedy", "tensors", "wild", "leaves", "crashes", "chatty", "waits")
-POINTS = "\n".join(f"{name} = trouble_methods:{name.title()}" for name in NAMES)
+TROUBLE = ("raises", "greedy", "tensors", "wild", "leaves", "crashes", "chatty")
 MIB = 2**20
+HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
 
 @pytest.fixture(scope="module")
 def trouble(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that holds an installed package of methods that go wrong."""
-    folder = tmp_path_factory.mktemp("site")
-    add_package(folder, "trouble_methods", TROUBLE, POINTS)
-    return folder
+    return misbehaving.install(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(scope="module")
@@ -131,14 +36,14 @@ def records(
 ) -> Iterator[dict[str, Record]]:
     """A study in which all but the last run go wrong, by method."""
     store = tmp_path_factory.mktemp("store")
-    chosen = ",".join([*NAMES[:-1], "frozen"])
+    chosen = ",".join([*TROUBLE, "frozen"])
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(trouble))
         sources = ["--model", str(gpt2), "--data", str(texts), "--device", "cpu", "--max-steps", "2"]
         code = call(patch, "run", "--methods", chosen, "--seeds", "0", *sources, "--results", str(store))
     assert code == 1
     yield {record.method: record for record in Store(store).read().records}
-    for name in NAMES:
+    for name in misbehaving.NAMES:
         _registered.pop(name, None)
 
 
@@ -183,23 +88,20 @@ def test_the_last_lines_say_where(records: dict[str, Record], method: str, line:
 
 
 def test_the_study_goes_on_to_the_end(records: dict[str, Record]) -> None:
-    assert list(records) == [*NAMES[:-1], "frozen"]
+    assert list(records) == [*TROUBLE, "frozen"]
     assert records["frozen"].status == "ok"
 
 
 class Started:
-    """A study in a session of its own, whose second run waits for ever."""
+    """A study on a terminal, whose second run waits for ever."""
 
     def __init__(self, trouble: Path, gpt2: Path, texts: Path, work: Path) -> None:
-        self.store, self.waiting, self.errors = work / "store", work / "waiting", work / "errors"
-        variables = environment(WAITING=str(self.waiting))
-        variables["PYTHONPATH"] += os.pathsep + str(trouble)
+        self.store, self.waiting = work / "store", work / "waiting"
         command = [*BENCH, "run", "--methods", "frozen,waits,head", "--seeds", "0", "--device", "cpu"]
         command += ["--model", str(gpt2), "--data", str(texts), "--results", str(self.store), "--max-steps", "2"]
-        with self.errors.open("w") as errors:
-            self.process = subprocess.Popen(
-                command, cwd=work, env=variables, start_new_session=True, stderr=errors, stdout=subprocess.DEVNULL
-            )
+        path = os.pathsep.join([environment()["PYTHONPATH"], str(trouble)])
+        self.terminal = Terminal(command, work, NOTES=str(self.waiting), PYTHONPATH=path)
+        self.process = self.terminal.process
 
     def waiting_process(self) -> psutil.Process:
         """The run that waits, as soon as it does."""
@@ -219,7 +121,7 @@ class Started:
 
     def interrupt(self) -> int:
         """Press Ctrl-C, and return the exit code."""
-        os.killpg(self.process.pid, signal.SIGINT)
+        self.terminal.press_ctrl_c()
         return self.process.wait(timeout=60)
 
 
@@ -238,6 +140,7 @@ def started(trouble: Path, gpt2: Path, texts: Path, tmp_path: Path) -> Iterator[
     for process in study.all():
         process.kill()
     study.process.wait()
+    study.terminal.wait()
 
 
 def test_a_run_ends_with_its_study(started: Started) -> None:
@@ -251,7 +154,11 @@ def test_ctrl_c_leaves_what_is_done_and_nobody(started: Started) -> None:
     started.waiting_process()
     assert started.interrupt() == 130
     wait_until(lambda: not started.all(), 30, "every process of the study ends")
-    assert "Traceback" not in started.errors.read_text()
+    started.terminal.wait()
+    shown = started.terminal.shown
+    assert "Traceback" not in shown
+    assert shown.rindex(SHOW_CURSOR) > shown.rindex(HIDE_CURSOR)
+    assert shown.endswith("Stopped after 1 of 3 runs. The same command goes on with the rest.\r\n")
     contents = Store(started.store).read()
     assert [(record.method, record.status) for record in contents.records] == [("frozen", "ok")]
     assert contents.unreadable == ()
@@ -266,4 +173,5 @@ def test_ctrl_c_while_the_server_imports_is_quiet(started: Started) -> None:
     wait_until(importing, 120, "the server that runs are forked from imports")
     assert started.interrupt() == 130
     wait_until(lambda: not started.all(), 120, "the server ends when it has imported")
-    assert "Traceback" not in started.errors.read_text()
+    started.terminal.wait()
+    assert "Traceback" not in started.terminal.shown
