@@ -1,6 +1,6 @@
 """Records -> estimates: what is known of each variant and how surely. Values only; words are for bench.reporting."""
 
-from bench.stats.analysis import Analysis
+from bench.stats.analysis import Analysis, analyse
 from bench.stats.differences import Difference, Verdict
 from bench.stats.intervals import Interval
 from bench.stats.outcomes import Outcomes
@@ -34,6 +34,7 @@ __all__ = [
     "TrainingSettings",
     "Verdict",
     "alpha_sweeps",
+    "analyse",
     "comparisons",
     "differing_hyperparameters",
     "differing_settings",

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from bench.stats import jackknife
+from bench.stats.differences import against, top_group
+from bench.stats.intervals import pairwise, singly
+from bench.stats.outcomes import read
+from bench.stats.pareto import fronts
+from bench.stats.reference import find
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
     from bench.stats.differences import Difference
-    from bench.stats.intervals import Interval
+    from bench.stats.intervals import Figures, Interval
     from bench.stats.outcomes import Outcomes
     from bench.stats.pareto import Front
     from bench.stats.summaries import Comparison
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +35,8 @@ class Analysis:
 
     `missing` tells in words whose predictions couldn't be read, and why. `differences` are against the summary
     `reference`, None for itself. `top` are those that can't be told from the best. `detectable` is the smallest
-    difference in accuracy that would have been found with 80% power. `clustered`: the intervals take passages of one
-    document together; else they are given these passages.
+    difference in accuracy from the reference that would have been found with 80% power. `clustered`: the intervals take
+    passages of one document together; else they are given these passages.
     """
 
     comparison: Comparison
@@ -34,3 +50,69 @@ class Analysis:
     detectable: float | None
     clustered: bool
     fronts: tuple[Front, ...]
+
+
+def analyse(comparison: Comparison, folder: Path, reference: str | None = None) -> Analysis:
+    """Analyse the predictions that lie in the store `folder` beside the comparison's records.
+
+    `reference` is as on the command line: a method, or one with hyperparameters ("lora alpha=8"); of several that fit,
+    the first in ascending order of alpha, then of the others. None means LoRA, if it is there. Raises UsageError where
+    no variant with predictions fits.
+    """
+    found, missing = read(comparison.summaries, folder)
+    known = {place: outcomes for place, outcomes in enumerate(found) if outcomes}
+    chosen = find(comparison.summaries, known, reference)
+    clusters, clustered = _clusters(known.values())
+    if clusters is None:
+        nothing = (None,) * len(found)
+        none = fronts(comparison, found, None)
+        return Analysis(comparison, found, missing, nothing, nothing, None, nothing, frozenset(), None, False, none)
+    accuracies = [jackknife.accuracy(outcomes, clusters) for outcomes in known.values()]
+    macro_f1 = [jackknife.macro_f1(outcomes, clusters) for outcomes in known.values()]
+    every = pairwise(accuracies)
+    differences, detectable = _against(every, known, chosen)
+    return Analysis(
+        comparison=comparison,
+        outcomes=found,
+        missing=missing,
+        accuracy=_placed(known, singly(accuracies).intervals(within=(0, 1)), len(found)),
+        macro_f1=_placed(known, singly(macro_f1).intervals(within=(0, 1)), len(found)),
+        reference=chosen,
+        differences=_placed(known, differences, len(found)),
+        top=frozenset(place for place, on in zip(known, top_group(every), strict=True) if on),
+        detectable=detectable,
+        clustered=clustered,
+        fronts=fronts(comparison, found, clusters),
+    )
+
+
+def _clusters(known: Collection[Outcomes]) -> tuple[NDArray[Any] | None, bool]:
+    """Each test example's cluster, and whether that is its document; None where there are fewer than two."""
+    if not known:
+        return None, False
+    documents = next((outcomes.documents for outcomes in known if outcomes.documents is not None), None)
+    if documents is not None and documents.max() > 0:
+        return documents, True
+    examples = len(next(iter(known)).labels)
+    return (np.arange(examples), False) if examples > 1 else (None, False)
+
+
+def _against(
+    every: Figures, known: Collection[int], reference: int | None
+) -> tuple[list[Difference | None], float | None]:
+    """The differences from the reference of those with predictions, and the typical smallest one that is found."""
+    if reference is None:
+        return [None] * len(known), None
+    column = [*known].index(reference)
+    others = np.arange(len(known)) != column
+    figures = every.at(others, np.asarray(column))
+    differences = against(figures)
+    differences.insert(column, None)
+    tests = int((figures.seeds > 0).sum())
+    return differences, float(np.nanmedian(figures.detectable(tests))) if tests else None
+
+
+def _placed(known: Collection[int], values: Sequence[Value | None], length: int) -> tuple[Value | None, ...]:
+    """Values of those with predictions at their summaries' places."""
+    at = dict(zip(known, values, strict=True))
+    return tuple(at.get(place) for place in range(length))

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
     from numpy.typing import NDArray
+
+    from bench.record import Record
+    from bench.stats.summaries import Summary
+
+_COLUMNS = ["style", "prediction", "document"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,4 +38,94 @@ class Outcomes:
     @cached_property
     def right(self) -> NDArray[Any]:
         """Which examples are classified right, booleans [seeds, examples]."""
-        return self.predictions == self.labels
+        return np.asarray(self.predictions == self.labels)
+
+
+class _Unreadable(Exception):
+    """Why a run's predictions can't be used, in words."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    labels: NDArray[Any]
+    predictions: NDArray[Any]
+    documents: NDArray[Any] | None
+
+
+def read(summaries: Sequence[Summary], folder: Path) -> tuple[tuple[Outcomes | None, ...], tuple[str, ...]]:
+    """Read the predictions of a comparison's summaries from the store in `folder`.
+
+    Returns each summary's outcomes, None where no run's predictions can be read, and in words whose couldn't and why.
+    Runs of one comparison share the splits, so predictions for other examples than the first's aren't used.
+    """
+    missing: list[str] = []
+    tables: dict[str, _Table] = {}
+    runs = [run for summary in summaries for run in summary.runs]
+    first: _Table | None = None
+    for run in runs:
+        try:
+            table = _read(run, folder)
+            first = first or table
+            if not np.array_equal(table.labels, first.labels):
+                raise _Unreadable("they are for other examples than those of the runs before")
+        except _Unreadable as error:
+            missing.append(f"{run.method}, seed {run.seed} ({_name(run)}): {error}")
+        else:
+            tables[run.uid] = table
+    return tuple(_outcomes(summary, tables) for summary in summaries), tuple(missing)
+
+
+def _outcomes(summary: Summary, tables: Mapping[str, _Table]) -> Outcomes | None:
+    runs = [run for run in summary.runs if run.uid in tables]
+    if not runs:
+        return None
+    first = tables[runs[0].uid]
+    return Outcomes(
+        seeds=tuple(run.seed for run in runs),
+        styles=tuple(runs[0].data.styles),
+        labels=first.labels,
+        predictions=np.stack([tables[run.uid].predictions for run in runs]),
+        documents=first.documents,
+    )
+
+
+def _name(run: Record) -> str:
+    return Path(run.quality.predictions).name if run.quality else ""
+
+
+def _read(run: Record, folder: Path) -> _Table:
+    """Read the columns that are needed of a run's predictions."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / _name(run)
+    if not path.is_file():
+        raise _Unreadable("there is no such file")
+    try:
+        table = pq.ParquetFile(path, read_dictionary=_COLUMNS).read(columns=_COLUMNS, use_threads=False)
+        columns = {name: table.column(name).combine_chunks() for name in table.column_names}
+    except (pa.ArrowException, OSError) as error:
+        raise _Unreadable(f"not a table of predictions: {str(error).splitlines()[0]}") from error
+    if not {"style", "prediction"} <= columns.keys() or table.num_rows != run.data.sizes.test:
+        raise _Unreadable(f"not a style and a prediction for each of {run.data.sizes.test} test examples")
+    places = {style: place for place, style in enumerate(run.data.styles)}
+    return _Table(
+        labels=_places(columns["style"], places),
+        predictions=_places(columns["prediction"], places),
+        documents=_documents(columns.get("document")),
+    )
+
+
+def _places(column: pa.DictionaryArray, places: Mapping[str, int]) -> NDArray[Any]:
+    names = column.dictionary.to_pylist()
+    unknown = [name for name in names if name not in places]
+    if unknown or column.null_count:
+        raise _Unreadable(f"they name {unknown[0]!r}, which is no style" if unknown else "some are empty")
+    return np.asarray(np.array([places[name] for name in names], dtype=int)[column.indices.to_numpy()])
+
+
+def _documents(column: pa.Array | None) -> NDArray[Any] | None:
+    """Number the documents; None where there is no such column or it has gaps."""
+    if column is None or column.null_count or not hasattr(column, "indices"):
+        return None
+    return np.unique(column.indices.to_numpy(), return_inverse=True)[1]

@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from bench.stats.bootstrap import Draws
+from bench.stats.jackknife import totals_by_cluster
+from bench.stats.summaries import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from bench.record import Majority, Record
+    from bench.stats.outcomes import Outcomes
+    from bench.stats.summaries import Comparison, Summary
 
 Cost = Literal["live_peak_bytes", "trainable", "train_s", "eval_tokens_per_s"]
 
@@ -20,3 +35,102 @@ class Front:
     costs: tuple[float | None, ...]
     members: frozenset[int]
     shares: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """Accuracies [draws] of the variants with predictions, by the summary's place, and of the majority class."""
+
+    draws: Draws
+    seeds: Mapping[int, tuple[int, ...]]
+    accuracies: Mapping[int, NDArray[Any]]
+    majority: NDArray[Any]
+
+
+def fronts(
+    comparison: Comparison, outcomes: Sequence[Outcomes | None], clusters: NDArray[Any] | None
+) -> tuple[Front, ...]:
+    """The front for each cost; variants whose accuracy isn't above the majority class's are never on it.
+
+    `clusters` [examples] numbers each test example's cluster from 0; None where no predictions are there.
+    """
+    known = {place: found for place, found in enumerate(outcomes) if found}
+    drawn = None if clusters is None else _draw(known, clusters, comparison.majority)
+    return tuple(_front(comparison, cost, drawn) for cost in get_args(Cost))
+
+
+def _draw(outcomes: Mapping[int, Outcomes], clusters: NDArray[Any], majority: Majority) -> _Drawn:
+    seeds = {place: found.seeds for place, found in outcomes.items()}
+    draws, sizes = Draws.make(max(map(len, seeds.values())), clusters.max() + 1), np.bincount(clusters)
+    some = next(iter(outcomes.values()))
+    usual = np.asarray(some.styles)[some.labels] == majority.style
+    right = np.concatenate([usual[None], *(found.right for found in outcomes.values())])
+    by_run = draws.over_clusters(totals_by_cluster(right, clusters), sizes)
+    by_variant = np.split(by_run[:, 1:], np.cumsum([len(own) for own in seeds.values()])[:-1], axis=1)
+    accuracies = {place: draws.over_seeds(runs) for place, runs in zip(outcomes, by_variant, strict=True)}
+    return _Drawn(draws, seeds, accuracies, by_run[:, 0])
+
+
+def _front(comparison: Comparison, cost: Cost, drawn: _Drawn | None) -> Front:
+    estimates = [getattr(summary, cost) for summary in comparison.summaries]
+    costs = [found.mean if found else None for found in estimates]
+    above = {
+        place: summary.accuracy.mean
+        for place, summary in enumerate(comparison.summaries)
+        if summary.accuracy and summary.accuracy.mean > comparison.majority.accuracy and costs[place] is not None
+    }
+    sign = -1 if cost == "eval_tokens_per_s" else 1
+    on = on_front(np.array([[*above.values()]]), sign * np.array([[costs[place] for place in above]], dtype=float))
+    shares: dict[int, float] = {}
+    if drawn:
+        shares = {place: 0.0 for place in drawn.accuracies if costs[place] is not None}
+        shares |= _shares(comparison, cost, sign, drawn, [place for place in above if place in shares])
+    return Front(
+        cost,
+        tuple(costs),
+        frozenset(place for place, member in zip(above, on[0], strict=True) if member),
+        tuple(shares.get(place) for place in range(len(costs))),
+    )
+
+
+def _shares(comparison: Comparison, cost: Cost, sign: int, drawn: _Drawn, places: Sequence[int]) -> dict[int, float]:
+    """The share of draws in which each is on the front, and above the majority class on the examples drawn."""
+    if not places:
+        return {}
+    accuracies = np.stack([drawn.accuracies[place] for place in places], axis=1)
+    values = (_by_seed(comparison.summaries[place], cost, drawn.seeds[place]) for place in places)
+    costs = np.stack([drawn.draws.over_seeds(value[None]) for value in values], axis=1)
+    on = on_front(accuracies, sign * costs) & (accuracies > drawn.majority[:, None])
+    return dict(zip(places, on.mean(axis=0).tolist(), strict=True))
+
+
+def _by_seed(summary: Summary, cost: Cost, seeds: Sequence[int]) -> NDArray[Any]:
+    """A cost by seed; the mean stands in for a run that doesn't tell, or was made on another machine."""
+    known = {run.seed: found for run in summary.runs if (found := _of_run(run, cost, summary.machine)) is not None}
+    mean = sum(known.values()) / len(known)
+    return np.array([known.get(seed, mean) for seed in seeds], dtype=float)
+
+
+def _of_run(run: Record, cost: Cost, machine: Machine | None) -> float | None:
+    if cost == "live_peak_bytes":
+        return run.compute.live_peak_bytes if run.compute else None
+    if cost == "trainable":
+        return run.parameters.trainable if run.parameters else None
+    return getattr(run.speed, cost, None) if Machine.of(run) == machine else None
+
+
+def on_front(accuracies: NDArray[Any], costs: NDArray[Any]) -> NDArray[Any]:
+    """Which of k points no other beats, for each of n sets of points, booleans [n, k] from [n, k] and [n, k].
+
+    A point is beaten by one that is no worse in both and better in one (Pareto dominance); equal points don't beat each
+    other. By ascending cost, the more accurate first among equals, a point is on the front when it is as accurate as
+    any so far and costs what the first of those costs.
+    """
+    order = np.lexsort((-accuracies, costs), axis=1)
+    accuracy, cost = np.take_along_axis(accuracies, order, axis=1), np.take_along_axis(costs, order, axis=1)
+    highest = np.maximum.accumulate(accuracy, axis=1)
+    rises = np.diff(highest, axis=1, prepend=-np.inf) > 0
+    first = np.maximum.accumulate(np.where(rises, np.arange(accuracy.shape[1]), 0), axis=1)
+    on = np.zeros(accuracies.shape, dtype=bool)
+    np.put_along_axis(on, order, (accuracy == highest) & (cost == np.take_along_axis(cost, first, axis=1)), axis=1)
+    return on

@@ -136,6 +136,11 @@ class Summary:
         return estimate(run.parameters.trainable / run.parameters.total for run in self.runs if run.parameters)
 
     @cached_property
+    def live_peak_bytes(self) -> Estimate | None:
+        """Peak bytes of live tensors in one fixed step, the same on every machine."""
+        return estimate(run.compute.live_peak_bytes for run in self.runs if run.compute)
+
+    @cached_property
     def train_tokens_per_s(self) -> Estimate | None:
         """Real tokens a second in training."""
         return self._cost(lambda run: run.speed.train_tokens_per_s if run.speed else None)
