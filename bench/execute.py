@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import multiprocessing
 import os
@@ -165,7 +166,7 @@ class Execution:
         self.owner.check(record.uid)
         try:
             if record.status == "ok" and job.adapter is not None and self.adapters is not None:
-                _move(job.adapter, self.adapters / record.uid)
+                move(job.adapter, self.adapters / record.uid)
             self.store.set_aside(self.store.record_path(record.uid))
             self.store.put(record, predictions)
         except OSError as error:
@@ -181,13 +182,18 @@ class Execution:
         self.events.ended(job, record)
 
 
-def _move(folder: Path, target: Path) -> None:
-    """Move a folder, perhaps to another disk, so that it appears whole or not at all."""
+def move(folder: Path, target: Path) -> None:
+    """Move a folder, perhaps to another disk, so that it appears whole or not at all. Raises OSError."""
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(folder, part)
-    shutil.rmtree(target, ignore_errors=True)
-    part.rename(target)
+    try:
+        shutil.copytree(folder, part)
+        shutil.rmtree(target, ignore_errors=True)
+        part.rename(target)
+    except shutil.Error as error:  # a list of what went wrong with each file
+        raise OSError(errno.EIO, error.args[0][0][2]) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
     shutil.rmtree(folder)
 
 

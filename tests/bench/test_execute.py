@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from typing import TYPE_CHECKING
 
 import misbehaving
@@ -10,6 +11,7 @@ import psutil
 import pytest
 from commands import BENCH, Terminal, call, environment, wait_until
 
+from bench import execute
 from bench.store import Store
 from methods.registry import _registered
 
@@ -90,6 +92,25 @@ def test_the_last_lines_say_where(records: dict[str, Record], method: str, line:
 def test_the_study_goes_on_to_the_end(records: dict[str, Record]) -> None:
     assert list(records) == [*TROUBLE, "frozen"]
     assert records["frozen"].status == "ok"
+
+
+def test_an_adapter_that_the_disk_refuses_leaves_no_half_of_it(tmp_path: Path) -> None:
+    adapter, adapters = tmp_path / "adapter", tmp_path / "adapters"
+    for folder in (adapter, adapters):
+        folder.mkdir()
+    (adapter / "adapter_config.json").write_text("{}")
+    (adapter / "adapter_model.safetensors").write_bytes(bytes(2000))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            execute.move(adapter, adapters / "0123456789abcdef")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(adapters.iterdir()) == []
+    execute.move(adapter, adapters / "0123456789abcdef")
+    assert [path.name for path in adapters.iterdir()] == ["0123456789abcdef"]
+    assert not adapter.exists()
 
 
 class Started:
