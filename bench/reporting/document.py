@@ -2,45 +2,102 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench import stats
-from bench.reporting import tables, words
-from bench.reporting.model import Code, Section, paragraph, strong
+from bench.errors import UsageError
+from bench.reporting import provenance, sweeps, tables, words
+from bench.reporting.answer import answer
+from bench.reporting.layout import Layout
+from bench.reporting.model import Cell, Code, Column, Row, Section, Table, paragraph, strong
 from bench.reporting.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from bench.record import Record
-    from bench.reporting.model import Block, Paragraph, Table
-    from bench.stats import Comparison
+    from bench.reporting.model import Block, Paragraph
+    from bench.stats import Analysis, Comparison
     from bench.store import Contents
 
 COMMANDS_SHOWN = 5
 
 
 def comparison(records: Iterable[Record]) -> list[tuple[str, Table]]:
-    """The comparison tables, each with a heading that tells it from the others, the newest records' first."""
+    """The comparison tables by the records alone, each with a heading that tells it from others, the newest first."""
+    return comparison_tables([unanalysed(found) for found in stats.comparisons(records)])
+
+
+def comparison_tables(analyses: list[Analysis]) -> list[tuple[str, Table]]:
+    """The comparison table of each analysis with a heading that tells it from the others."""
+    headings = words.headings([analysis.comparison for analysis in analyses])
+    return [(name, tables.comparison(Layout(analysis))) for name, analysis in zip(headings, analyses, strict=True)]
+
+
+def analyses(records: Iterable[Record], folder: Path | None, reference: str | None = None) -> list[Analysis]:
+    """Analyse each set of records that can be compared, the newest first; without a folder by the records alone.
+
+    Raises UsageError where no set holds the reference.
+    """
     found = stats.comparisons(records)
-    return list(zip(words.headings(found), map(tables.comparison, found), strict=True))
+    if folder is None:
+        return [unanalysed(one) for one in found]
+    refused: list[UsageError] = []
+    analysed = []
+    for one in found:
+        try:
+            analysed.append(stats.analyse(one, folder, reference))
+        except UsageError as error:
+            refused.append(error)
+            analysed.append(stats.analyse(one, folder))
+    if refused and len(refused) == len(found):
+        raise refused[0]
+    return analysed
 
 
-def report(contents: Contents) -> Section:
-    """Everything that a store's records say; what can't be compared has a section each."""
-    found = stats.comparisons(contents.records)
+def unanalysed(found: Comparison) -> Analysis:
+    """What is known without the predictions: means and deviations, but no interval and no difference."""
+    nothing = (None,) * len(found.summaries)
+    return stats.Analysis(
+        comparison=found,
+        outcomes=nothing,
+        missing=(),
+        accuracy=nothing,
+        macro_f1=nothing,
+        reference=None,
+        differences=nothing,
+        top=frozenset(),
+        detectable=None,
+        clustered=False,
+        fronts=(),
+    )
+
+
+def report(
+    contents: Contents, folder: Path | None = None, reference: str | None = None, *, pictures: bool = False
+) -> Section:
+    """Everything that a store's records say; what can't be compared has a section each.
+
+    `folder` holds the predictions; `pictures` draws them. Raises UsageError where no variant is the reference.
+    """
+    found = analyses(contents.records, folder, reference)
     note, left_out = _unreadable(contents)
     if not found:
         return Section("Comparison of methods", (paragraph("The store holds no record."), *note), tuple(left_out))
+    compared = [analysis.comparison for analysis in found]
     if len(found) == 1:
-        title = f"Comparison of methods – {words.heading(found[0])}"
-        return Section(title, (*_top(found[0]), *note), (*_sections(found[0]), *left_out))
+        title = f"Comparison of methods – {words.heading(compared[0])}"
+        [only] = found
+        return Section(title, (*_top(only), *note), (*_sections(only, pictures), *left_out))
     each = [
-        Section(heading, _top(one), _sections(one)) for heading, one in zip(words.headings(found), found, strict=True)
+        Section(name, _top(one), _sections(one, pictures, f"{number}-"))
+        for number, (name, one) in enumerate(zip(words.headings(compared), found, strict=True), start=1)
     ]
-    presets = sorted({one.newest.preset for one in found})
+    presets = sorted({one.newest.preset for one in compared})
     title = f"Comparison of methods – {' and '.join(presets)}"
-    return Section(title, (_apart(found), *note), (*each, *left_out))
+    return Section(title, (_apart(compared), *note), (*each, *left_out))
 
 
 def _apart(found: list[Comparison]) -> Paragraph:
@@ -50,18 +107,23 @@ def _apart(found: list[Comparison]) -> Paragraph:
     return paragraph(f"{said} Each has a section, the newest first.")
 
 
-def _top(found: Comparison) -> tuple[Block, ...]:
-    """What a reader sees first: what was compared, the answer, the table, and how to read it."""
-    names = tables.Names(found.summaries)
-    labels = {place: names.label(summary) for place, summary in enumerate(found.summaries)}
+def _top(analysis: Analysis) -> tuple[Block, ...]:
+    """What a reader sees first: the answer, what was compared, the table, and how to read it."""
+    layout, found = Layout(analysis), analysis.comparison
     return (
+        answer(layout),
         *words.introduction(found),
-        words.answer(found, labels),
-        tables.comparison(found),
+        tables.comparison(layout),
         words.majority_note(found),
-        *words.reading(found, names.settings),
+        *words.reading(layout),
+        *_elsewhere(layout),
         _tally(found),
     )
+
+
+def _elsewhere(layout: Layout) -> list[Block]:
+    said, machines = words.elsewhere(layout.analysis.comparison)
+    return [*said, *(tables.elsewhere(layout, machine) for machine in machines)]
 
 
 def _tally(found: Comparison) -> Paragraph:
@@ -74,53 +136,66 @@ def _tally(found: Comparison) -> Paragraph:
     return paragraph(said)
 
 
-def _sections(found: Comparison) -> tuple[Section, ...]:
-    sections = [*_alpha(found), *_categories(found), *_failed(found), _provenance(found)]
-    return tuple(sections)
-
-
-def _alpha(found: Comparison) -> list[Section]:
-    sweeps = stats.alpha_sweeps(found.summaries)
-    if not sweeps:
-        return []
-    blocks: list[Block] = []
-    for sweep in sweeps:
-        if len(sweeps) > 1:
-            blocks.append(paragraph(strong(_apart_from_alpha(found, sweep[0]))))
-        blocks += [words.turns(sweep), tables.alpha(sweep)]
-    blocks.append(
-        paragraph(
-            "Accuracy on the test split; validation loss in nats after each epoch, mean over n seeds. "
-            f"{words.TURN} marks the first epoch whose mean loss is higher than the epoch before's."
-        )
+def _sections(analysis: Analysis, pictures: bool, prefix: str = "") -> tuple[Section, ...]:
+    layout = Layout(analysis)
+    return (
+        *_pictures(layout, pictures, prefix),
+        *sweeps.section(layout),
+        *_groups(layout),
+        *_differences(layout),
+        *_failed(layout),
+        _provenance(analysis.comparison),
     )
-    return [Section("LoRA's alpha", tuple(blocks))]
 
 
-def _apart_from_alpha(found: Comparison, summary: stats.Summary) -> str:
-    """Name a sweep by what tells it from the others."""
-    names = tables.Names(found.summaries)
-    names.differing["lora"].remove("alpha")
-    return names.label(summary)
+def _pictures(layout: Layout, draw: bool, prefix: str) -> list[Section]:
+    """The plots, and beneath them in figures how sure the Pareto front is."""
+    blocks: list[Block] = []
+    if draw:
+        from bench.reporting import plots  # matplotlib takes a second to import
+
+        blocks += [replace(picture, name=prefix + picture.name) for picture in plots.pictures(layout.analysis)]
+    if table := tables.fronts(layout):
+        said = f" {words.TOP}: no other variant is at least as accurate at a lower cost, or more accurate at the same. "
+        said += "The share says how often that holds when seeds and test passages are drawn anew."
+        blocks += [paragraph(strong("The Pareto front."), said), table]
+    return [Section("Accuracy against cost", tuple(blocks))] if blocks else []
 
 
-def _categories(found: Comparison) -> list[Section]:
-    table = tables.categories(found)
-    if table is None:
+def _groups(layout: Layout) -> list[Section]:
+    blocks: list[Block] = []
+    if by_category := tables.categories(layout):
+        said = (
+            "Accuracy on the test split, mean ± standard deviation over n seeds; in brackets the number of passages. "
+        )
+        blocks += [paragraph(f"{said}The fewer these are, the more is chance."), by_category]
+    if by_style := tables.styles(layout):
+        shown, scored = len(by_style.columns) - 1, sum(s.accuracy is not None for s in layout.summaries)
+        which = f", for the first {shown} of {scored}" if shown < scored else ""
+        blocks += [paragraph(f"The share of each style's test passages that are recognised{which}:"), by_style]
+    return [Section("By category and style", tuple(blocks))] if blocks else []
+
+
+def _differences(layout: Layout) -> list[Section]:
+    table, reference = tables.differences(layout), layout.analysis.reference
+    if table is None or reference is None:
         return []
-    said = paragraph("On the test split; the number of passages stands in brackets.")
-    return [Section("Accuracy by category", (said, table))]
+    return [Section("Paired differences", (*words.paired(layout.analysis, layout.label(reference)), table))]
 
 
-def _failed(found: Comparison) -> list[Section]:
-    return [Section("What failed", (tables.failures(found),))] if found.failed else []
+def _failed(layout: Layout) -> list[Section]:
+    blocks: list[Block] = [provenance.failures(layout)] if layout.analysis.comparison.failed else []
+    if layout.analysis.missing:
+        rows = tuple(Row((Cell(said),)) for said in layout.analysis.missing)
+        blocks.append(Table((Column("Predictions that couldn't be read", limit=300),), rows))
+    return [Section("What failed", tuple(blocks))] if blocks else []
 
 
 def _provenance(found: Comparison) -> Section:
     """Where it all comes from, and the commands to do it again, the newest first."""
     commands = list(dict.fromkeys(run.environment.command for run in reversed(found.records)))
     more = len(commands) - COMMANDS_SHOWN
-    blocks: list[Block] = [tables.provenance(found), paragraph("To do it again:")]
+    blocks: list[Block] = [provenance.provenance(found), paragraph("To do it again:")]
     blocks += map(Code, commands[:COMMANDS_SHOWN])
     if more > 0:
         blocks.append(paragraph(f"and {count(more)} older commands that the records name."))
@@ -134,4 +209,4 @@ def _unreadable(contents: Contents) -> tuple[list[Paragraph], list[Section]]:
         return [], []
     number = "One file" if len(files) == 1 else f"{count(len(files))} files"
     note = paragraph(f"{number} in the store couldn't be read and {'is' if len(files) == 1 else 'are'} left out.")
-    return [note], [Section("Unreadable files", (tables.unreadable(files),))]
+    return [note], [Section("Unreadable files", (provenance.unreadable(files),))]

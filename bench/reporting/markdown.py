@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -27,10 +28,10 @@ _MARKUP = re.compile(
 _PLAIN_CODE = re.compile(r"[^`|\s]([^`|]*[^`|\s])?")
 
 
-def render(section: Section, pictures: str | None = None, level: int = 1) -> str:
+def render(section: Section, pictures: str = ".", level: int = 1) -> str:
     """Return the section and those below it as Markdown, ending in one newline.
 
-    `pictures` is the folder that will hold them, as seen from the Markdown; without one they are told in words.
+    `pictures` is the folder that will hold the pictures' SVGs, as seen from the Markdown.
     """
     parts = [f"{'#' * level} {escape(section.title)}"]
     parts += [_block(block, pictures) for block in section.blocks]
@@ -48,7 +49,7 @@ def _literal(match: re.Match[str]) -> str:
     return entities.get(match[0], match[0][:-1] + "\\" + match[0][-1])
 
 
-def _block(block: Block, pictures: str | None) -> str:
+def _block(block: Block, pictures: str) -> str:
     if isinstance(block, Paragraph):
         return _paragraph(block)
     if isinstance(block, Table):
@@ -77,11 +78,8 @@ def _span(span: Span) -> str:
     return before + text + after
 
 
-def _picture(block: Picture, folder: str | None) -> str:
-    title = f"**{escape(block.title)}**"
-    if folder is None:
-        return f"{title}: {escape(block.alt, limit=2000)}"
-    return f"{title}\n\n![{escape(block.alt, limit=2000)}]({quote(f'{folder}/{block.name}.svg')})"
+def _picture(block: Picture, folder: str) -> str:
+    return f"**{escape(block.title)}**\n\n![{escape(block.alt, 2000)}]({quote(f'{folder}/{block.name}.svg')})"
 
 
 def _code(block: Code) -> str:
@@ -94,11 +92,9 @@ def table(block: Table) -> str:
     """Return the table, its columns aligned in the source too, numbers to the right; what may be is folded away."""
     if block.shown is None or block.shown >= len(block.rows):
         return _rows(block)
-    first, rest = (
-        replace(block, rows=rows, shown=None) for rows in (block.rows[: block.shown], block.rows[block.shown :])
-    )
-    summary = escape(block.rest)
-    return f"{_rows(first)}\n\n<details>\n<summary>{summary}</summary>\n\n{_rows(rest)}\n\n</details>"
+    first, rest = replace(block, rows=block.rows[: block.shown]), replace(block, rows=block.rows[block.shown :])
+    folded = f"<details>\n<summary>{html.escape(clean(block.rest))}</summary>\n\n{_rows(rest)}\n\n</details>"
+    return f"{_rows(first)}\n\n{folded}" if first.rows else folded
 
 
 def _rows(block: Table) -> str:

@@ -1,4 +1,4 @@
-"""What a report is made of, whatever the format: sections of paragraphs, tables with typed cells, pictures, and code."""
+"""What a report is made of, whatever the format: sections of paragraphs, tables of typed cells, pictures, and code."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ class Unit(Enum):
     COUNT = auto()
     SCORE = auto()
     SHARE = auto()
+    POINTS = auto()
+    P_VALUE = auto()
     PER_SECOND = auto()
     BYTES = auto()
     SECONDS = auto()
@@ -22,7 +24,7 @@ class Unit(Enum):
 
 @dataclass(frozen=True)
 class Column:
-    """A column's heading and what stands in it: SCORE and SHARE are 0 to 1, the others in the unit they name.
+    """A column's heading and what stands in it: parts of one (SCORE, SHARE, POINTS), or the unit it names.
 
     `limit` is how many characters of a text are shown.
     """

@@ -1,84 +1,88 @@
-"""The report's tables, made from estimates."""
+"""The report's tables of results, made from estimates."""
 
 from __future__ import annotations
 
-from itertools import groupby
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench import stats
 from bench.reporting import words
+from bench.reporting.answer import adapter_bytes, live_bytes
 from bench.reporting.model import Cell, Column, Row, Table, Unit
 from bench.reporting.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Sequence
 
-    from bench.record import Record
-    from bench.stats import Comparison, Estimate, Summary
+    from bench.reporting.layout import Layout
+    from bench.stats import Analysis, Cost, Estimate, Interval, Machine, Summary
 
 EPOCHS_SHOWN = 10
+ALPHAS_SHOWN = 12
+STYLES_SHOWN = 20
+STYLE_COLUMNS = 6
+COSTS: dict[Cost, str] = {
+    "live_peak_bytes": "Memory (live tensors)",
+    "trainable": "Trainable parameters",
+    "train_s": "Training time",
+    "eval_tokens_per_s": "Inference speed",
+}
+WORTH_TELLING = 0.05
+"""A share of draws on a Pareto front below this isn't listed."""
+
+COST_COLUMNS = (Column("Trainable", Unit.COUNT), Column("Share", Unit.SHARE))
+MACHINE_COLUMNS = (
+    Column("Train tokens/s", Unit.PER_SECOND),
+    Column("Infer tokens/s", Unit.PER_SECOND),
+    Column("Peak memory", Unit.BYTES),
+    Column("Train time", Unit.SECONDS),
+)
+SIZE_COLUMNS = (Column("Live tensors", Unit.BYTES), Column("Adapter", Unit.BYTES))
 
 
-class Names:
-    """What tells the summaries of a comparison apart, and so what the rows of its tables are called."""
-
-    def __init__(self, summaries: Sequence[Summary]) -> None:
-        self.differing = stats.differing_hyperparameters(summaries)
-        self.settings = stats.differing_settings(summaries)
-
-    @property
-    def columns(self) -> list[Column]:
-        """The method with its hyperparameters that differ, and the training settings where those differ."""
-        return [Column("Method"), Column("Training")] if self.settings else [Column("Method")]
-
-    def cells(self, summary: Summary) -> list[Cell]:
-        """The cells under `columns`."""
-        cells = [Cell(words.variant(summary, self.differing[summary.method]))]
-        if self.settings:
-            cells.append(Cell(words.settings(summary, self.settings)))
-        return cells
-
-    def label(self, summary: Summary) -> str:
-        """The same in one text."""
-        return " ".join(str(cell.value) for cell in self.cells(summary) if cell.value)
-
-
-def comparison(found: Comparison) -> Table:
-    """Every variant with its quality and its cost, and the majority baseline at its place by accuracy."""
-    names = Names(found.summaries)
+def comparison(layout: Layout) -> Table:
+    """Every variant with its quality and its cost, the top group marked, and the majority baseline at its place."""
+    analysis = layout.analysis
     columns = [
-        *names.columns,
+        *layout.columns,
         Column("Accuracy", Unit.SCORE),
         Column("Macro-F1", Unit.SCORE),
         Column("n", Unit.COUNT),
-        Column("Trainable", Unit.COUNT),
-        Column("Share", Unit.SHARE),
-        Column("Train tokens/s", Unit.PER_SECOND),
-        Column("Infer tokens/s", Unit.PER_SECOND),
-        Column("Peak memory", Unit.BYTES),
-        Column("Train time", Unit.SECONDS),
+        *COST_COLUMNS,
+        *MACHINE_COLUMNS,
+        *SIZE_COLUMNS,
     ]
-    rows = [Row((*names.cells(summary), *_figures(summary))) for summary in found.summaries]
-    better = sum(s.accuracy is not None and s.accuracy.mean > found.majority.accuracy for s in found.summaries)
-    rows.insert(better, _majority(found, len(names.columns), len(columns)))
-    return Table(tuple(columns), tuple(rows))
+    rows = {
+        place: Row(
+            (
+                *layout.cells(place, f" {words.TOP}" if place in analysis.top else ""),
+                score(summary.accuracy, analysis.accuracy[place]),
+                score(summary.macro_f1, analysis.macro_f1[place]),
+                _n(summary),
+                *_means(summary.trainable, summary.trainable_share),
+                *machine_costs(summary),
+                *_means(live_bytes(summary), adapter_bytes(summary)),
+            )
+        )
+        for place, summary in enumerate(layout.summaries)
+    }
+    return layout.table(columns, rows, _majority(analysis, len(layout.columns), len(columns)))
 
 
-def _figures(summary: Summary) -> list[Cell]:
-    costs = [
-        *(summary.trainable, summary.trainable_share, summary.train_tokens_per_s),
-        *(summary.eval_tokens_per_s, summary.peak_bytes, summary.train_s),
-    ]
-    return [_score(summary.accuracy), _score(summary.macro_f1), _n(summary), *map(_mean, costs)]
+def machine_costs(summary: Summary) -> list[Cell]:
+    """What depends on the machine, the cells under `MACHINE_COLUMNS`."""
+    return _means(summary.train_tokens_per_s, summary.eval_tokens_per_s, summary.peak_bytes, summary.train_s)
 
 
-def _score(found: Estimate | None) -> Cell:
-    return Cell(found.mean, found.sd) if found else Cell()
+def _means(*found: Estimate | None) -> list[Cell]:
+    return [Cell(cost.mean) if cost else Cell() for cost in found]
 
 
-def _mean(found: Estimate | None) -> Cell:
-    return Cell(found.mean) if found else Cell()
+def score(found: Estimate | None, interval: Interval | None = None) -> Cell:
+    """The cell of an estimate, with its interval where that is known."""
+    if found is None:
+        return Cell()
+    return Cell(found.mean, found.sd, interval=(interval.low, interval.high) if interval else None)
 
 
 def _n(summary: Summary) -> Cell:
@@ -86,35 +90,96 @@ def _n(summary: Summary) -> Cell:
     return Cell(done, mark=f" of {asked}" if summary.failed else "")
 
 
-def _majority(found: Comparison, named: int, width: int) -> Row:
-    scores = [Cell(found.majority.accuracy), Cell(found.majority.macro_f1)]
-    cells = [Cell("majority class"), *[Cell()] * (named - 1), *scores]
+def _majority(analysis: Analysis, named: int, width: int) -> Row:
+    majority = analysis.comparison.majority
+    cells = [Cell("majority class"), *[Cell()] * (named - 1), Cell(majority.accuracy), Cell(majority.macro_f1)]
     return Row((*cells, *[Cell()] * (width - len(cells))), baseline=True)
 
 
-def alpha(sweep: Sequence[Summary]) -> Table:
+def elsewhere(layout: Layout, machine: Machine) -> Table:
+    """Speed, memory and time of the runs on one machine, folded away as a footnote."""
+    rows = []
+    for place in layout.order:
+        there = replace(layout.summaries[place], machine=machine)
+        runs = sum(stats.Machine.of(run) == machine for run in there.runs)
+        if runs:
+            rows.append(Row((*layout.cells(place), Cell(runs), *machine_costs(there))))
+    columns = (*layout.columns, Column("n", Unit.COUNT), *MACHINE_COLUMNS)
+    return Table(columns, tuple(rows), shown=0, rest=f"Speed, memory and time on {words.machine(machine)}")
+
+
+def losses(layout: Layout, sweep: Sequence[Summary]) -> Table:
     """Accuracy and mean validation loss by epoch at each alpha, with a mark where the loss first rises."""
     turns = [stats.turned_up(summary.validation_loss) for summary in sweep]
     epochs = _shown(sorted({epoch for s in sweep for epoch in s.validation_loss}), turns)
-    columns = [
+    columns = (
         Column("alpha", Unit.COUNT),
         Column("Accuracy", Unit.SCORE),
         Column("n", Unit.COUNT),
-        *(Column("before" if epoch == 0 else f"epoch {epoch}", Unit.NATS) for epoch in epochs),
+        *(Column(_epoch(epoch), Unit.NATS) for epoch in epochs),
         Column("Turned up"),
-    ]
-    rows = [
+    )
+    rows = tuple(
         Row(
             (
-                Cell(str(summary.hyperparameters["alpha"])),
-                *(_score(summary.accuracy), _n(summary)),
+                *(_alpha(summary), _accuracy(layout, summary), _n(summary)),
                 *(_loss(summary, epoch, turn) for epoch in epochs),
                 _turn(summary, turn),
             )
         )
         for summary, turn in zip(sweep, turns, strict=True)
-    ]
-    return Table(tuple(columns), tuple(rows))
+    )
+    return _folded(columns, rows, ALPHAS_SHOWN, "alphas")
+
+
+def validation_accuracies(sweep: Sequence[Summary]) -> Table:
+    """Mean accuracy on the validation split by epoch at each alpha."""
+    epochs = _shown(sorted({epoch for s in sweep for epoch in s.validation_loss}), ())
+    columns = (Column("alpha", Unit.COUNT), *(Column(_epoch(epoch), Unit.SCORE) for epoch in epochs))
+    rows = tuple(Row((_alpha(s), *(score(_validation_accuracy(s, epoch)) for epoch in epochs))) for s in sweep)
+    return _folded(columns, rows, ALPHAS_SHOWN, "alphas")
+
+
+def _validation_accuracy(summary: Summary, epoch: int) -> Estimate | None:
+    if epoch not in summary.validation_loss:
+        return None
+    epochs = [found for run in summary.runs if run.quality for found in run.quality.epochs]
+    return stats.estimate(found.validation_accuracy for found in epochs if found.epoch == epoch)
+
+
+def rates(layout: Layout, sweeps: Sequence[Sequence[Summary]]) -> Table:
+    """Test accuracy by alpha and learning rate, one column a rate."""
+    by_rate = {words.learning_rate(sweep[0]): {_alpha(s).value: s for s in sweep} for sweep in sweeps}
+    alphas = dict.fromkeys(_alpha(s).value for s in sorted((s for w in sweeps for s in w), key=words.alpha))
+    columns = (Column("alpha", Unit.COUNT), *(Column(f"learning rate {rate}", Unit.SCORE) for rate in by_rate))
+    rows = tuple(
+        Row(
+            (
+                Cell(alpha),
+                *(_accuracy(layout, found[alpha]) if alpha in found else Cell() for found in by_rate.values()),
+            )
+        )
+        for alpha in alphas
+    )
+    return _folded(columns, rows, ALPHAS_SHOWN, "alphas")
+
+
+def _accuracy(layout: Layout, summary: Summary) -> Cell:
+    return score(summary.accuracy, layout.analysis.accuracy[layout.place(summary)])
+
+
+def _folded(columns: tuple[Column, ...], rows: tuple[Row, ...], shown: int, noun: str) -> Table:
+    if len(rows) <= shown:
+        return Table(columns, rows)
+    return Table(columns, rows, shown, f"{len(rows) - shown} more {noun}")
+
+
+def _alpha(summary: Summary) -> Cell:
+    return Cell(str(summary.hyperparameters["alpha"]))
+
+
+def _epoch(epoch: int) -> str:
+    return "before" if epoch == 0 else f"epoch {epoch}"
 
 
 def _loss(summary: Summary, epoch: int, turn: int | None) -> Cell:
@@ -130,133 +195,89 @@ def _turn(summary: Summary, turn: int | None) -> Cell:
 
 def _shown(epochs: Sequence[int], turns: Iterable[int | None]) -> list[int]:
     """Every epoch, or evenly spaced ones where they are many; the last and those with a mark always."""
-    step = -(-len(epochs) // EPOCHS_SHOWN)
+    step = max(1, -(-len(epochs) // EPOCHS_SHOWN))
     kept = {*epochs[::step], *epochs[-1:], *(turn for turn in turns if turn is not None)}
     return sorted(kept)
 
 
-def categories(found: Comparison) -> Table | None:
+def categories(layout: Layout) -> Table | None:
     """Accuracy within each category, None where there is no more than one."""
-    scored = [summary for summary in found.summaries if summary.accuracy]
     examples = {
         name: group.examples
-        for summary in scored
+        for summary in layout.summaries
         for run in summary.runs
         if run.quality
         for name, group in run.quality.test.per_category.items()
     }
     if len(examples) < 2:
         return None
-    names = Names(found.summaries)
     ordered = sorted(examples, key=lambda name: (-examples[name], name))
-    columns = [Column(f"{name} ({count(examples[name])})", Unit.SCORE) for name in ordered]
-    rows = [Row((*names.cells(s), *(_score(s.category_accuracy(name)) for name in ordered))) for s in scored]
-    return Table((*names.columns, *columns), tuple(rows))
-
-
-def failures(found: Comparison) -> Table:
-    """The runs without a result and why; seeds that failed alike share a row."""
-    names = Names(found.summaries)
-    columns = (*names.columns, Column("Seeds"), Column("Status"), Column("Why", limit=300))
-    rows = []
-    for summary in found.summaries:
-        for (status, why), runs in groupby(sorted(summary.failed, key=_cause), key=_cause):
-            seeds = ", ".join(str(run.seed) for run in runs)
-            rows.append(Row((*names.cells(summary), Cell(seeds), Cell(status), Cell(why))))
-    return Table(columns, tuple(rows))
-
-
-def _cause(run: Record) -> tuple[str, str]:
-    if run.status == "ok":
-        return "ok", "the record holds no test figures"
-    if run.error is None:
-        return run.status, "the record doesn't say"
-    return run.status, ": ".join(part for part in (run.error.type, run.error.message) if part)
-
-
-def unreadable(files: Iterable[tuple[Path, str]]) -> Table:
-    """The files that couldn't be read as records, and why."""
-    rows = tuple(Row((Cell(path.name), Cell(why))) for path, why in files)
-    return Table((Column("File"), Column("Why", limit=300)), rows)
-
-
-def provenance(found: Comparison) -> Table:
-    """Where the figures come from. What isn't the same in every record lists each value."""
-    facts: dict[str, Callable[[Record], str]] = {
-        "Backbone": _backbone,
-        "Splits": _splits,
-        "Passages": _passages,
-        "Training": _training,
-        "Machine": _machine,
-        "Versions": _versions,
-        "Code": _code,
+    columns = [*layout.columns, *(Column(f"{name} ({count(examples[name])})", Unit.SCORE) for name in ordered)]
+    rows = {
+        place: Row((*layout.cells(place), *(score(summary.category_accuracy(name)) for name in ordered)))
+        for place, summary in enumerate(layout.summaries)
+        if summary.accuracy
     }
-    rows = [(name, "; ".join(dict.fromkeys(map(fact, found.records)))) for name, fact in facts.items()]
-    rows[4:4] = _fixed(found)
-    made = dict.fromkeys(words.moment(run.created_at) for run in (found.records[0], found.newest))
-    rows.append(("Made", " to ".join(made)))
-    columns = (Column("", limit=60), Column("", limit=1000))
-    return Table(columns, tuple(Row((Cell(name), Cell(text))) for name, text in rows))
+    return layout.table(columns, rows)
 
 
-def _backbone(record: Record) -> str:
-    backbone = record.backbone
-    parameters = f", {count(backbone.parameters)} parameters" if backbone.parameters else ""
-    return f"{backbone.name} ({backbone.source}), revision {backbone.revision}{parameters}"
-
-
-def _splits(record: Record) -> str:
-    data = record.data
-    revision = f", revision {data.revision}" if data.revision else ""
-    return f"{data.name} ({data.source}){revision}, fingerprint {data.fingerprint}"
-
-
-def _passages(record: Record) -> str:
-    data, sizes = record.data, record.data.sizes
-    said = f"{count(sizes.train)} train, {count(sizes.validation)} validation, {count(sizes.test)} test; "
-    said += f"{len(data.styles)} styles in {len(data.categories)} categories"
-    if data.duplicates:
-        said += f"; {count(data.duplicates)} texts stand in more than one split"
-    if data.truncated:
-        said += f"; {count(data.truncated)} cut at {data.max_length} tokens"
-    return said
-
-
-def _training(record: Record) -> str:
-    training = record.training
-    steps = f", at most {count(training.max_steps)} steps" if training.max_steps else ""
-    return (
-        f"{training.epochs} epochs{steps}, batch size {training.batch_size}, at most {record.data.max_length} "
-        f"tokens, {training.dtype} on {training.device}, weight decay {training.weight_decay:g}, "
-        f"warm-up {100 * training.warmup_share:g}%"
+def styles(layout: Layout) -> Table | None:
+    """The share of each style's passages that the first few variants recognise, None where no style is told."""
+    first = [place for place in layout.order if layout.summaries[place].accuracy][:STYLE_COLUMNS]
+    scored = [run.quality.test.per_style for p in first for run in layout.summaries[p].runs if run.quality]
+    examples = {name: found.examples for per_style in scored for name, found in per_style.items()}
+    if not examples:
+        return None
+    columns = (Column("Style"), *(Column(layout.label(place), Unit.SCORE) for place in first))
+    rows = tuple(
+        Row((Cell(name, mark=f" ({count(number)})"), *(score(_style(layout.summaries[p], name)) for p in first)))
+        for name, number in sorted(examples.items())
     )
+    return _folded(columns, rows, STYLES_SHOWN, "styles")
 
 
-def _machine(record: Record) -> str:
-    environment = record.environment
-    gpu = f", {environment.gpu}" if environment.gpu else ""
-    return f"{environment.cpu}{gpu}, {record.training.threads} threads, {environment.platform}"
+def _style(summary: Summary, name: str) -> Estimate | None:
+    found = [run.quality.test.per_style.get(name) for run in summary.runs if run.quality]
+    return stats.estimate(scores.accuracy for scores in found if scores)
 
 
-def _versions(record: Record) -> str:
-    names = ("python", "torch", "transformers", "peft")
-    return ", ".join(f"{name} {getattr(record.environment, name)}" for name in names)
+def differences(layout: Layout) -> Table | None:
+    """Each variant's accuracy minus the reference's, None where there is no difference to tell."""
+    rows = {
+        place: Row(
+            (
+                *layout.cells(place),
+                Cell(found.mean, interval=(found.interval.low, found.interval.high)),
+                *(Cell(found.p), Cell(found.p_holm), Cell(found.verdict)),
+            )
+        )
+        for place, found in enumerate(layout.analysis.differences)
+        if found
+    }
+    if not rows:
+        return None
+    p_values = (Column("p", Unit.P_VALUE), Column("Holm p", Unit.P_VALUE))
+    return layout.table((*layout.columns, Column("Difference", Unit.POINTS), *p_values, Column("Verdict")), rows)
 
 
-def _code(record: Record) -> str:
-    environment = record.environment
-    if environment.git_commit is None:
-        return "commit unknown"
-    return f"commit {environment.git_commit}" + (", with changes of its own" if environment.git_dirty else "")
-
-
-def _fixed(found: Comparison) -> list[tuple[str, str]]:
-    """For each method, the hyperparameters that are the same in all its runs."""
-    differing = stats.differing_hyperparameters(found.summaries)
-    rows = []
-    for method in sorted(differing):
-        values = next(s.hyperparameters for s in found.summaries if s.method == method)
-        fixed = words.hyperparameters(values, [name for name in values if name not in differing[method]])
-        if fixed:
-            rows.append((f"{method}, always", fixed))
-    return rows
+def fronts(layout: Layout) -> Table | None:
+    """For each cost, in which share of draws a variant is on the Pareto front; None where there is no front."""
+    found = [front for front in layout.analysis.fronts if front.members]
+    if not found:
+        return None
+    listed = [
+        place
+        for place in layout.order
+        if any(place in front.members or (front.shares[place] or 0) >= WORTH_TELLING for front in found)
+    ]
+    columns = (*layout.columns, *(Column(COSTS[front.cost], Unit.SCORE) for front in found))
+    rows = tuple(
+        Row(
+            (
+                *layout.cells(place),
+                *(Cell(f.shares[place], mark=f" {words.TOP}" if place in f.members else "") for f in found),
+            )
+        )
+        for place in listed
+    )
+    return Table(columns, rows)

@@ -21,7 +21,7 @@ def show(cell: Cell, column: Column) -> str:
     if cell.value is None:
         return ABSENT
     if isinstance(cell.value, str):
-        return clean(cell.value + cell.mark, column.limit)
+        return clean(cell.value, column.limit - len(cell.mark)) + cell.mark
     number = _NUMBERS[column.unit](cell.value)
     spread = "" if cell.spread is None else f" ± {_spread(cell.spread, column.unit)}"
     interval = "" if cell.interval is None else f" ({span(cell.interval, column.unit)})"
@@ -43,6 +43,16 @@ def share(value: float) -> str:
     if value == 0:
         return "0%"
     return f"{100 * value:.2f}%" if value >= 0.0001 else "<0.01%"
+
+
+def points(value: float) -> str:
+    """A difference of scores in percentage points, with its sign."""
+    return f"{100 * value:+.1f}".replace("-", "−")
+
+
+def p_value(value: float) -> str:
+    """Three decimals."""
+    return f"{value:.3f}" if value >= 0.001 else "<0.001"
 
 
 def per_second(value: float) -> str:
@@ -79,6 +89,8 @@ _NUMBERS = {
     Unit.COUNT: count,
     Unit.SCORE: score,
     Unit.SHARE: share,
+    Unit.POINTS: points,
+    Unit.P_VALUE: p_value,
     Unit.PER_SECOND: per_second,
     Unit.BYTES: size,
     Unit.SECONDS: duration,
@@ -90,10 +102,9 @@ def _spread(value: float, unit: Unit) -> str:
     return f"{100 * value:.1f}" if unit is Unit.SCORE else _NUMBERS[unit](value)
 
 
-def span(interval: tuple[float, float], unit: Unit) -> str:
-    """Write an interval: 34.0–41.1, and with "to" where a sign would make the dash hard to read."""
-    low, high = (_spread(bound, unit) for bound in interval)
-    return f"{low} to {high}" if interval[0] < 0 else f"{low}–{high}"
+def span(interval: tuple[float, float], unit: Unit = Unit.SCORE) -> str:
+    """Write an interval: 34.0–41.1; with "to" where signs would make a dash hard to read."""
+    return (" to " if unit is Unit.POINTS else "–").join(_spread(bound, unit) for bound in interval)
 
 
 def clean(text: str, limit: int = 300) -> str:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bench import stats
 from bench.reporting.model import Paragraph, code, paragraph, strong
-from bench.reporting.text import count, score
+from bench.reporting.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from bench.stats import Comparison, Estimate, Summary
+    from bench.reporting.layout import Layout
+    from bench.stats import Analysis, Comparison, Machine, Summary
 
 PRESETS = {
     "full": "GPT-2 (124M) on AuthorMix, the comparison that this project is about",
@@ -22,6 +24,7 @@ PRESETS = {
     "custom": "a backbone or texts that were named on the command line",
 }
 TURN = "▲"
+TOP = "●"
 SOURCES = {
     "hub": "pretrained, from the Hugging Face Hub",
     "local": "from a local folder",
@@ -92,69 +95,27 @@ def introduction(comparison: Comparison) -> list[Paragraph]:
     return said
 
 
-def answer(comparison: Comparison, names: Mapping[int, str]) -> Paragraph:
-    """Say in words what came out best and by how much; `names` is by the summary's place."""
-    ranked = [(names[i], s.accuracy) for i, s in enumerate(comparison.summaries) if s.accuracy]
-    if not ranked:
-        return paragraph(strong("No run has a result."), " What failed stands below.")
-    name, best = ranked[0]
-    return paragraph(
-        strong(f"Highest mean accuracy: {name}, {spread(best)}"),
-        f" ({seeds(best)}){_against_majority(best, comparison.majority.accuracy)}.",
-        *_runner_up(best, ranked[1:]),
-    )
-
-
-def spread(found: Estimate) -> str:
-    """A score as mean ± standard deviation, without the latter for a single value."""
-    return score(found.mean) + (f" ± {100 * found.sd:.1f}" if found.sd is not None else "")
-
-
-def seeds(found: Estimate) -> str:
-    """How many seeds an estimate rests on."""
-    return f"n = {found.n} {'seed' if found.n == 1 else 'seeds'}"
-
-
-def points(high: float, low: float) -> float:
-    """The difference between two scores in percentage points, as between the figures that are shown."""
-    return round(round(100 * high, 1) - round(100 * low, 1), 1)
-
-
-def _against_majority(best: Estimate, majority: float) -> str:
-    gap = points(best.mean, majority)
-    if gap == 0:
-        return ", no better than always naming the most frequent style"
-    return f", {abs(gap)} points {'above' if gap > 0 else 'below'} always naming the most frequent style"
-
-
-def _runner_up(best: Estimate, others: Sequence[tuple[str, Estimate]]) -> list[str]:
-    if not others:
-        return []
-    name, second = others[0]
-    gap = points(best.mean, second.mean)
-    said = f" Next: {name}, {f'{gap} points lower' if gap else 'level with it'}. "
-    if best.sd is None or second.sd is None:
-        return [said + "One seed can't tell a difference from chance."]
-    if best.mean - second.mean < best.sd + second.sd:
-        said += "The two overlap within their standard deviations. "
-    return [said + "The order is by mean alone, no test of the differences."]
-
-
-def turns(sweep: Sequence[Summary]) -> Paragraph:
-    """Say at which alpha LoRA did best, and at which its validation loss turned up."""
-    scored = [(found.mean, summary) for summary in sweep if (found := summary.accuracy)]
-    best = max(scored, key=lambda pair: pair[0], default=None)
-    known = [summary for summary in sweep if len(summary.validation_loss) > 1]
-    turned = [
-        f"{summary.hyperparameters['alpha']} (epoch {epoch})"
-        for summary in known
-        if (epoch := stats.turned_up(summary.validation_loss)) is not None
+def paired(analysis: Analysis, reference: str) -> list[Paragraph]:
+    """How to read the differences from the reference, and which the study could have found."""
+    said = [
+        paragraph(
+            *(
+                "Accuracy minus that of ",
+                code(reference),
+                ", on the same seeds and test passages, in points. ",
+            ),
+            "In brackets stands the 95% interval of each difference by itself. Better and worse go by Holm p, which "
+            "allows for the number of rows. Equivalent: the whole interval lies within ±1 point.",
+        )
     ]
-    said = f"Mean accuracy is highest at alpha {best[1].hyperparameters['alpha']}. " if best else ""
-    if not known:
-        return paragraph(f"{said}Whether the validation loss turned up can't be told from fewer than two epochs.")
-    where = f"alpha {', '.join(turned)}" if turned else "no alpha"
-    return paragraph(f"{said}The validation loss turned up at {where}.")
+    if analysis.detectable is not None:
+        said.append(
+            paragraph(
+                strong(f"The study would have found a difference of {100 * analysis.detectable:.1f} points"),
+                " four times out of five. No difference found doesn't mean that there is none.",
+            )
+        )
+    return said
 
 
 def majority_note(comparison: Comparison) -> Paragraph:
@@ -168,35 +129,61 @@ def majority_note(comparison: Comparison) -> Paragraph:
     )
 
 
-def reading(comparison: Comparison, settings: Sequence[str]) -> list[Paragraph]:
+def reading(layout: Layout) -> list[Paragraph]:
     """How to read the comparison's figures, and what in them isn't alike."""
-    lone = any(len(summary.runs) == 1 for summary in comparison.summaries)
-    kinds = {run.memory.kind for summary in comparison.summaries for run in summary.runs if run.memory}
-    memory = {
-        "rss": "the process's resident memory, libraries included",
-        "cuda_allocated": "the memory allocated on the GPU",
-    }
-    said = "Test split after the last epoch, mean ± standard deviation over n seeds"
-    said += " (n = 1: no deviation). " if lone else ". "
-    said += "Tokens/s counts real tokens, never padding; training time is training steps only"
-    if kinds:
-        said += f"; peak memory is {' or, on a GPU, '.join(memory[kind] for kind in sorted(kinds, reverse=True))}"
-    paragraphs = [paragraph(f"{said}.")]
-    if settings:
-        named = ", ".join(SETTINGS[name] for name in settings)
-        paragraphs.append(
+    analysis = layout.analysis
+    said = [paragraph(_scores(analysis)), paragraph(_costs(layout.summaries))]
+    if layout.front:
+        order = "Sorted by the lower end of the interval; what is on a Pareto front stands first, the rest is folded."
+        said.insert(0, paragraph(order))
+    if layout.settings:
+        named = ", ".join(SETTINGS[name] for name in layout.settings)
+        said.append(
             paragraph(strong("Not all rows were trained alike"), f": they differ in {named}, as Training says.")
         )
-    return paragraphs + _elsewhere(comparison)
+    if analysis.missing:
+        said.append(paragraph("Predictions couldn't be read: what rests on them is missing. What failed says which."))
+    return said
 
 
-def _elsewhere(comparison: Comparison) -> list[Paragraph]:
-    runs = [run for summary in comparison.summaries for run in summary.runs]
-    others = sum(stats.Machine.of(run) != comparison.machine for run in runs)
-    if not others or comparison.machine is None:
-        return []
-    said = f" and {count(comparison.machine.threads)} threads; {others} of {len(runs)} runs were made elsewhere."
-    return [paragraph("Speed, memory and time are of the runs on ", code(comparison.machine.cpu), said)]
+def _scores(analysis: Analysis) -> str:
+    said = f"{TOP} can't be told from the best. " if analysis.top else ""
+    said += "Accuracy and macro-F1 are of the test split after the last epoch: mean ± standard deviation over n seeds"
+    if any(analysis.accuracy):
+        given = "passages of one document counted together" if analysis.clustered else "given these passages"
+        said += f", and in brackets the 95% interval, which counts the chance in seeds and in test passages ({given})"
+    lone = any(len(summary.runs) == 1 for summary in analysis.comparison.summaries)
+    return said + (". Where n = 1 there is no deviation, and the interval holds for that seed only." if lone else ".")
+
+
+def _costs(summaries: Sequence[Summary]) -> str:
+    kinds = {run.memory.kind for summary in summaries for run in summary.runs if run.memory}
+    memory = {
+        "rss": "the process's resident memory, interpreter and libraries included",
+        "cuda_allocated": "the memory allocated on the GPU",
+    }
+    said = "Tokens/s counts real tokens, never padding; training time is training steps only"
+    if kinds:
+        said += f"; peak memory is {' or, on a GPU, '.join(memory[kind] for kind in sorted(kinds, reverse=True))}"
+    if any(run.compute for summary in summaries for run in summary.runs):
+        said += "; live tensors are the most that tensors took in one fixed small training step, alike on any machine"
+    return f"{said}."
+
+
+def elsewhere(comparison: Comparison) -> tuple[list[Paragraph], list[Machine]]:
+    """Say on which machine speed, memory and time were taken where there are several; and name the others."""
+    counted = Counter(stats.Machine.of(run) for summary in comparison.summaries for run in summary.runs)
+    here = comparison.machine
+    others = [found for found, _ in counted.most_common() if found != here]
+    if not others or here is None:
+        return [], []
+    made = f"; {counted.total() - counted[here]} of {counted.total()} runs were made elsewhere, and stand apart:"
+    return [paragraph("Speed, memory and time are of the runs on ", code(machine(here)), made)], others
+
+
+def machine(found: Machine) -> str:
+    """Name a machine by what its speed depends on."""
+    return f"{found.gpu or found.cpu}, {count(found.threads)} {'thread' if found.threads == 1 else 'threads'}"
 
 
 def hyperparameters(values: Mapping[str, Any], names: Iterable[str]) -> str | None:
@@ -224,6 +211,17 @@ def settings(summary: Summary, names: Iterable[str]) -> str | None:
 def variant(summary: Summary, differing: Iterable[str]) -> str:
     """Name a summary by its method and the hyperparameters that tell it from others of that method."""
     return " ".join(filter(None, (summary.method, hyperparameters(summary.hyperparameters, differing))))
+
+
+def alpha(summary: Summary) -> float:
+    """LoRA's alpha, to sort by."""
+    return float(summary.hyperparameters["alpha"])
+
+
+def learning_rate(summary: Summary) -> float | None:
+    """The learning rate, which is a hyperparameter or a training setting; None where it is no number."""
+    rate = summary.hyperparameters.get("learning_rate", summary.training.learning_rate)
+    return float(rate) if isinstance(rate, (int, float)) else None
 
 
 def moment(created_at: str) -> str:

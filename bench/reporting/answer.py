@@ -1,0 +1,206 @@
+"""The report's first paragraph: which method to use, how sure that is, and what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench import stats
+from bench.reporting.model import Paragraph, code, paragraph, strong
+from bench.reporting.text import count, duration, score, size, span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from bench.reporting.layout import Layout
+    from bench.reporting.model import Span
+    from bench.stats import Analysis, Estimate, Summary
+
+NAMED = 5
+"""A sentence names so many methods; the table below marks all."""
+CHEAPER = 0.9
+"""A less accurate method is worth naming where it costs at most this share."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a reader may be short of, how it is measured (lower is better), and how it is written.
+
+    `what` says after the figure what it is of; `plain` is a clause on one method's cost.
+    """
+
+    name: str
+    cost: Callable[[Summary], Estimate | None]
+    write: Callable[[float], str]
+    plain: str
+    what: str = ""
+
+
+def live_bytes(summary: Summary) -> Estimate | None:
+    """Peak bytes of live tensors in one fixed training step."""
+    return stats.estimate(run.compute.live_peak_bytes for run in summary.runs if run.compute)
+
+
+def adapter_bytes(summary: Summary) -> Estimate | None:
+    """Size of what training makes, the head included, on disk."""
+    return stats.estimate(run.parameters.adapter_bytes for run in summary.runs if run.parameters)
+
+
+LIVE = Limit("memory", live_bytes, size, "it needs {} of tensors in a small training step", " of tensors")
+PEAK = Limit("memory", lambda summary: summary.peak_bytes, size, "it needs {} of memory")
+TIME = Limit("training time", lambda summary: summary.train_s, duration, "trains in {}")
+ADAPTER = Limit("adapter size", adapter_bytes, size, "its adapter takes {}")
+
+
+def answer(layout: Layout) -> Paragraph:
+    """Say which method to use under which limit, how sure that is, and what the study can't tell."""
+    analysis = layout.analysis
+    scored = [place for place, summary in enumerate(layout.summaries) if summary.accuracy]
+    if not scored:
+        return paragraph(strong("No run has a result."), " What failed stands below.")
+    useful = [place for place in scored if beats_majority(analysis, place)]
+    if not useful:
+        return paragraph(*_useless(layout, scored[0]), *_doubt(layout))
+    tested = scored[0] in analysis.top
+    top = [place for place in scored if place in analysis.top] if tested else scored[:1]
+    return paragraph(*_lead(layout, top, scored), *_costs(layout, top), *_cheaper(layout, top, useful), *_doubt(layout))
+
+
+def beats_majority(analysis: Analysis, place: int) -> bool:
+    """Whether a variant is known to be better than always naming the most frequent style."""
+    interval, estimate = analysis.accuracy[place], analysis.comparison.summaries[place].accuracy
+    majority = analysis.comparison.majority.accuracy
+    return interval.low > majority if interval else estimate is not None and estimate.mean > majority
+
+
+def accuracy(analysis: Analysis, place: int) -> str:
+    """Write a variant's accuracy with its interval, or with its standard deviation where there is none."""
+    estimate, interval = analysis.comparison.summaries[place].accuracy, analysis.accuracy[place]
+    if estimate is None:
+        raise ValueError(f"variant {place} has no result")
+    if interval:
+        return f"{score(estimate.mean)} (95% interval {span((interval.low, interval.high))}%)"
+    seeds = f"n = {estimate.n} {'seed' if estimate.n == 1 else 'seeds'}"
+    return score(estimate.mean) + (
+        f" ± {100 * estimate.sd:.1f} ({seeds})" if estimate.sd is not None else f" ({seeds})"
+    )
+
+
+def listed(names: Sequence[str], conjunction: str = "and") -> str:
+    """Write names as a list in a sentence, the first few of many; nothing where there is none."""
+    if len(names) > NAMED:
+        names = [*names[: NAMED - 1], f"{count(len(names) - NAMED + 1)} others"]
+    return f" {conjunction} ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def _useless(layout: Layout, best: int) -> list[str | Span]:
+    majority = score(layout.analysis.comparison.majority.accuracy)
+    return [
+        strong(f"No method is known to beat always naming the most frequent style, which scores {majority}."),
+        *(" The highest is ", code(layout.label(best)), f", {accuracy(layout.analysis, best)}."),
+    ]
+
+
+def _lead(layout: Layout, top: Sequence[int], scored: Sequence[int]) -> list[str | Span]:
+    """Say what is best, as surely as is known."""
+    analysis, best = layout.analysis, layout.label(scored[0])
+    against = f"Always naming the most frequent style scores {score(analysis.comparison.majority.accuracy)}."
+    right = f"{accuracy(analysis, scored[0])} of the test passages right"
+    if len(scored) == 1:
+        return [strong(f"{best} gets {right}."), f" {against} Nothing else has a result to compare it with."]
+    if scored[0] not in analysis.top:
+        highest = strong(f"Highest mean accuracy: {best}, {accuracy(analysis, scored[0])}.")
+        return [highest, f" {against} Whether others are worse can't be told without the predictions."]
+    if len(top) == 1:
+        return [strong(f"Use {best}: it gets {right}, more than any other."), f" {against}"]
+    others = [layout.label(place) for place in top[1:]]
+    apart = "any other" if len(top) == len(scored) else listed(others, "or")
+    winner = f"There is no single winner: {best} has the highest mean, {right}, but can't be told from {apart}."
+    return [strong(winner), f" {against}"]
+
+
+def _costs(layout: Layout, top: Sequence[int]) -> list[str | Span]:
+    """Say which of the best to take under each limit."""
+    if len(top) == 1:
+        return _plain_costs(layout, top[0])
+    cheapest = ((limit, _cheapest(layout, limit, top)) for limit in _limits(layout, top))
+    return _advice(
+        layout, top[0], [(limit, place) for limit, place in cheapest if place is not None], " Of these, take "
+    )
+
+
+def _plain_costs(layout: Layout, place: int) -> list[str | Span]:
+    costs = ((limit, _cost(layout, limit, place)) for limit in _limits(layout, [place]))
+    said = listed([limit.plain.format(limit.write(cost)) for limit, cost in costs if cost is not None])
+    return [f" {said[:1].upper()}{said[1:]}."] if said else []
+
+
+def _cheaper(layout: Layout, top: Sequence[int], useful: Sequence[int]) -> list[str | Span]:
+    """Say what costs clearly less than all of the best under a limit."""
+    others = [place for place in useful if place not in top]
+    found = []
+    for limit in _limits(layout, useful):
+        best, other = _cheapest(layout, limit, top), _cheapest(layout, limit, others)
+        if best is None or other is None:
+            continue
+        costs = [_cost(layout, limit, place) or 0.0 for place in (best, other)]
+        if costs[1] <= CHEAPER * costs[0]:
+            found.append((limit, other))
+    return _advice(layout, top[0], found, " Cheaper, at a lower accuracy: ", interval=True)
+
+
+def _advice(
+    layout: Layout, best: int, chosen: Sequence[tuple[Limit, int]], opening: str, *, interval: bool = False
+) -> list[str | Span]:
+    """Say which method to take where what is short, with its accuracy and with its cost instead of the best one's."""
+    limits: dict[int, list[Limit]] = {}
+    for limit, place in chosen:
+        limits.setdefault(place, []).append(limit)
+    parts: list[str | Span] = []
+    for place, short in limits.items():
+        found = layout.summaries[place].accuracy
+        right = accuracy(layout.analysis, place) if interval else score(found.mean) if found else ""
+        said = listed([f"{limit.name} ({_against(layout, limit, place, best)})" for limit in short], "or")
+        named = "" if place == best else f", {right},"
+        parts += ["; " if parts else opening, code(layout.label(place)), f"{named} where {said} is limited"]
+    return [*parts, "."] if parts else []
+
+
+def _against(layout: Layout, limit: Limit, place: int, best: int) -> str:
+    own, other = _cost(layout, limit, place), _cost(layout, limit, best)
+    texts = [limit.write(cost) for cost in (own, other) if cost is not None]
+    return " instead of ".join(dict.fromkeys(texts)) + limit.what
+
+
+def _limits(layout: Layout, places: Iterable[int]) -> list[Limit]:
+    """The limits, memory by live tensors where every record tells them: the same figure for all."""
+    told = all(_cost(layout, LIVE, place) is not None for place in places)
+    return [LIVE if told else PEAK, TIME, ADAPTER]
+
+
+def _cost(layout: Layout, limit: Limit, place: int) -> float | None:
+    found = limit.cost(layout.summaries[place])
+    return found.mean if found else None
+
+
+def _cheapest(layout: Layout, limit: Limit, places: Iterable[int]) -> int | None:
+    costs = [(cost, place) for place in places if (cost := _cost(layout, limit, place)) is not None]
+    return min(costs)[1] if costs else None
+
+
+def _doubt(layout: Layout) -> list[str]:
+    """Say what the study can't tell."""
+    analysis = layout.analysis
+    seeds = max(len(summary.runs) for summary in layout.summaries)
+    said = ""
+    if analysis.detectable is not None:
+        tested = f"With {_number(seeds, 'seed')} and {count(analysis.comparison.newest.data.sizes.test)} test passages"
+        points = f"{100 * analysis.detectable:.1f} points"
+        said = f" {tested} the study would most likely have found a difference of {points} or more; a smaller one it can miss."
+    if seeds == 1:
+        said += " There is one seed: how much another would change isn't known, and no interval counts it."
+    return [said] if said else []
+
+
+def _number(value: int, noun: str) -> str:
+    return f"{value} {noun}" if value == 1 else f"{count(value)} {noun}s"

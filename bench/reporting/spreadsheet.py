@@ -1,0 +1,63 @@
+"""The comparison as CSV: one row a variant, plain numbers in full precision, units in the headings."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+from bench.reporting.model import Unit
+from bench.reporting.text import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bench.reporting.model import Cell, Column, Row, Table
+
+UNITS = {Unit.BYTES: " (bytes)", Unit.SECONDS: " (s)", Unit.NATS: " (nats)"}
+SCORES = (Unit.SCORE, Unit.POINTS)
+
+
+def render(tables: Iterable[tuple[str, Table]]) -> str:
+    """Return the tables, each with its heading, as one CSV; shares and scores are parts of one.
+
+    A score has four columns: its mean, the standard deviation over the seeds, and the ends of its 95% interval.
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream)
+    written: list[str] = []
+    for heading, table in tables:
+        titles = ["Comparison", *(title for column in table.columns for title in _titles(column))]
+        if titles != written:
+            writer.writerow(map(harmless, titles))
+            written = titles
+        for row in table.rows:
+            writer.writerow([harmless(heading), *_values(row, table.columns)])
+    return stream.getvalue()
+
+
+def harmless(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula: one that begins like one gets an apostrophe before it."""
+    cleaned = clean(text)
+    return f"'{cleaned}" if cleaned.startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")) else cleaned
+
+
+def _titles(column: Column) -> list[str]:
+    title = column.title + UNITS.get(column.unit, "")
+    return [title, *(f"{title} {part}" for part in ("sd", "low", "high"))] if column.unit in SCORES else [title]
+
+
+def _values(row: Row, columns: tuple[Column, ...]) -> list[str]:
+    return [text for cell, column in zip(row.cells, columns, strict=True) for text in _texts(cell, column)]
+
+
+def _texts(cell: Cell, column: Column) -> list[str]:
+    value = harmless(cell.value) if isinstance(cell.value, str) else _number(cell.value)
+    if column.unit not in SCORES:
+        return [value]
+    low, high = cell.interval or (None, None)
+    return [value, _number(cell.spread), _number(low), _number(high)]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else repr(value)
