@@ -19,6 +19,7 @@ from bench.spec import CARD
 from methods import MethodError
 
 EXIT_RUNS_FAILED, EXIT_USAGE = 1, 2
+EXIT_CHANGED = 1
 
 app = typer.Typer(
     help="Compare parameter-efficient fine-tuning methods for text classification.",
@@ -183,6 +184,22 @@ def list_methods(as_json: Annotated[bool, typer.Option("--json", help="The same 
         print(json.dumps(described, indent=2, ensure_ascii=False))
     else:
         console.catalogue(described)
+
+
+@app.command()
+def budget(
+    update: Annotated[
+        bool, typer.Option("--update", help="Write what there is now as the budget of these versions.")
+    ] = False,
+) -> None:
+    """Check what every method computes and holds, to the digit, against tests/benchmarks/budgets.csv."""
+    from bench import budget as budgets
+
+    found = budgets.update(budgets.FILE) if update else budgets.check(budgets.FILE)
+    if found:
+        console.show(budgets.table(found))
+    console.say(budgets.verdict(found, update))
+    raise typer.Exit(EXIT_CHANGED if found and not update else 0)
 
 
 def main() -> None:

@@ -64,6 +64,11 @@ class Meter(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
+        if func._overloadpacket not in FORMULAS:
+            with self:  # in inference mode autograd doesn't break a linear layer into the operators that are counted
+                result = func.decompose(*args, **(kwargs or {}))
+            if result is not NotImplemented:
+                return result
         result = func(*args, **(kwargs or {}))
         self.operators += 1
         formula = FORMULAS.get(func._overloadpacket)
@@ -104,7 +109,7 @@ def fixed_step(forward: Forward, method: Method, spec: TrainingSpec, vocabulary:
     module = forward.module
     trains = any(p.requires_grad for p in module.parameters())
     rows = np.arange(PASSAGES)
-    with _without_collection(), Meter([*module.parameters(), *module.buffers()]) as meter:
+    with metered(module) as meter:
         if trains:
             fitting = Fitting(forward, method, split, spec, watch=_nobody)
             fitting.step(rows)
@@ -135,11 +140,15 @@ def _nobody(phase: str, done: int, total: int, loss: float | None = None) -> Non
 
 
 @contextmanager
-def _without_collection() -> Iterator[None]:
-    """Keep garbage collection, whose moment depends on what ran before, from freeing tensors within."""
+def metered(module: torch.nn.Module) -> Iterator[Meter]:
+    """Meter what is computed within, the module's weights included in its bytes.
+
+    Garbage collection, whose moment depends on what ran before, is kept from freeing tensors meanwhile.
+    """
     gc.collect()
     gc.disable()
     try:
-        yield
+        with Meter([*module.parameters(), *module.buffers()]) as meter:
+            yield meter
     finally:
         gc.enable()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from bench import job
     from bench.record import Record
+    from bench.reporting import model as tables
     from bench.spec import Variant
 
 _MIB = 1024**2
@@ -170,6 +171,12 @@ def _figures(record: Record) -> list[str]:
 def say(line: str) -> None:
     """Print a line."""
     _console().print(Text(clean(line, 1000)), soft_wrap=True)
+
+
+def show(table: tables.Table) -> None:
+    """Print a table."""
+    console = _console()
+    console.print(to_rich(table, console.width))
 
 
 def warn(title: str, text: str) -> None:
