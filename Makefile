@@ -25,7 +25,7 @@ bench: install ## Install, run the demo study and write its report to results/de
 test: install-dev ## Install and run every test; PYTEST_ARGS="-k lora" passes options to pytest.
 	$(python) -m pytest $(PYTEST_ARGS)
 
-torture: install-dev ## Try for hours to lose a record: kills, full disks, damage; TORTURE_ARGS="kills --times 20" for some of it.
+torture: install-dev ## Try for half an hour to lose a record: kills, full disks, damage; TORTURE_ARGS="kill_runs --times 20" for some of it.
 	$(python) tests/torture/run.py $(TORTURE_ARGS)
 
 lint: install-dev ## Install and check style, format and types.

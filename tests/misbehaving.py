@@ -133,6 +133,7 @@ class Waits(Misbehaving):
 
 class Logged(Misbehaving):
     name: ClassVar[str] = "logged"
+    fixed_features: ClassVar[bool] = True
 
     def start(self):
         with Path(os.environ["NOTES"]).open("a") as notes:

@@ -98,6 +98,21 @@ def test_the_revision_is_the_contents(gpt2: Path, tmp_path: Path) -> None:
     assert backbone.local(tmp_path / "same").revision != first.revision
 
 
+def test_code_that_comes_with_a_model_is_never_run(gpt2: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(gpt2, model)
+    (model / "code.py").write_text(f"open({str(tmp_path / 'was-run')!r}, 'w')\n")
+    names = ("AutoConfig", "AutoModel", "AutoModelForSequenceClassification")
+    for file, named in (("config.json", names), ("tokenizer_config.json", ("AutoTokenizer",))):
+        said = json.loads((model / file).read_text())
+        said["auto_map"] = dict.fromkeys(named, "code.Own")
+        (model / file).write_text(json.dumps(said))
+    ref = backbone.local(model)
+    backbone.tokenizer(ref)
+    backbone.load(ref, 3, 0)
+    assert not (tmp_path / "was-run").exists()
+
+
 def test_the_padding_and_the_positions(gpt2: Path, llama: Path, bert: Path) -> None:
     for folder in (gpt2, llama, bert):
         ref = backbone.local(folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import pytest
 import torch
@@ -119,6 +119,19 @@ def test_short_epochs_are_kept_when_asked_only(ref: BackboneRef, splits: Splits,
     checkpoint = Checkpoint(tmp_path / ".checkpoints" / "uid.safetensors", tmp_path, 60.0)
     _fit(ref, splits, get("head")(), checkpoint)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_method_that_acts_after_each_step_may_have_a_state_of_its_own_and_is_not_kept(
+    ref: BackboneRef, splits: Splits, checkpoint: Checkpoint
+) -> None:
+    class Acting(type(get("head")())):  # type: ignore[misc]
+        name: ClassVar[str] = "acting"
+
+        def after_step(self, module: torch.nn.Module, step: int) -> None:
+            pass
+
+    assert len(_fit(ref, splits, Acting(), checkpoint).fit.epochs) == 3
+    assert not checkpoint.path.exists()
 
 
 def test_a_disk_that_refuses_costs_the_checkpoint_alone(

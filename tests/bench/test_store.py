@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import resource
-from contextlib import contextmanager
+import signal
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ from bench.store import Store
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from types import FrameType
 
 RECORD = make_record(DEMO[2])
 
@@ -78,6 +80,31 @@ def test_putting_a_run_again_takes_the_place_of_the_first(tmp_path: Path) -> Non
     store.put(RECORD, b"predictions")
     assert [record.status for record in store.read().records] == ["ok"]
     assert store.predictions_path(RECORD.uid).read_bytes() == b"predictions"
+
+
+def test_an_interrupt_leaves_the_old_record_or_the_new_one_and_nothing_else(tmp_path: Path) -> None:
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    store, interrupted = Store(tmp_path), 0
+    store.put(failed_record(DEMO[2], message="old"))
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for number in range(40):
+            record = failed_record(DEMO[2], message=f"{number} " * 2**18)
+            old = store.find(RECORD.uid)
+            with suppress(KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_REAL, 0.0005 * (number + 1))
+                store.put(record)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            found = store.find(RECORD.uid)
+            assert found is not None
+            assert found.error in (record.error, old and old.error)
+            interrupted += found == old
+            assert [path.name for path in tmp_path.iterdir()] == [f"{RECORD.uid}.json"]
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted
 
 
 @contextmanager

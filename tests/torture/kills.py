@@ -1,0 +1,110 @@
+"""SIGKILL at random moments to runs, and to studies from the first import on; then the same command again."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import psutil
+from workshop import SEEDS
+
+from bench.store import Store
+
+if TYPE_CHECKING:
+    import random
+    from pathlib import Path
+
+    from workshop import Tally, Workshop
+
+KILLS_A_STORE = 50
+SEEDS_OF_SHORT = 1
+AT_ONCE = 2
+"""A study spends most of its life on one core, importing or in a tiny run."""
+GONE_WITHIN_S = 5.0
+"""Far more than the second that a run has to end in, for machines that are busy with torture."""
+_LOOK_S = 0.02
+
+
+def kill_runs(work: Workshop, tally: Tally) -> None:
+    """Kill a run's process at a random moment of its life; the study goes on, and later does the run again."""
+    draw, longest = work.draw("kill_runs"), 1.2 * work.run_s
+    while tally.tried < tally.times:
+        goal = min(tally.times, tally.tried + KILLS_A_STORE)
+        with work.store() as store:
+            while tally.tried < goal:
+                study = work.start(store, SEEDS)
+                _hunt(study, draw, longest, tally, goal)
+                study.wait()
+                tally.lose(_otherwise_failed(store))
+            tally.lose(work.finish(store, SEEDS))
+
+
+def _hunt(study: subprocess.Popen[bytes], draw: random.Random, longest: float, tally: Tally, goal: int) -> None:
+    """Kill each new run that is still alive at its moment, until so many are booked or the study is over."""
+    seen: set[psutil.Process] = set()
+    while study.poll() is None and tally.tried < goal:
+        for run in set(runs_of(study)) - seen:
+            seen.add(run)
+            try:
+                run.wait(draw.uniform(0, longest))
+            except psutil.TimeoutExpired:
+                with suppress(psutil.NoSuchProcess):
+                    run.kill()
+                    tally.count()
+        time.sleep(_LOOK_S)
+
+
+def _otherwise_failed(store: Path) -> list[str]:
+    """Name the runs that ended otherwise than well or by the kill."""
+    return [
+        f"{record.method} seed={record.seed} is {record.status}: {record.error}"
+        for record in Store(store).read().records
+        if record.error is not None and (record.status, record.error.type) != ("failed", "SIGKILL")
+    ]
+
+
+def runs_of(study: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The processes of the study's runs: the children of the server that they are forked from."""
+    with suppress(psutil.NoSuchProcess):
+        return [run for server in psutil.Process(study.pid).children() for run in server.children()]
+    return []
+
+
+def kill_studies(work: Workshop, tally: Tally) -> None:
+    """Kill a study at a random moment of its life, imports included, until its store is whole; then on a new one."""
+    with work.store() as store:
+        begin = time.monotonic()
+        tally.lose(work.finish(store, SEEDS_OF_SHORT))
+        life = time.monotonic() - begin
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for hand in [pool.submit(_kill_some, work, tally, life, number) for number in range(AT_ONCE)]:
+            hand.result()
+
+
+def _kill_some(work: Workshop, tally: Tally, life: float, number: int) -> None:
+    draw = work.draw(f"kill_studies {number}")
+    left = tally.times // AT_ONCE + (number < tally.times % AT_ONCE)
+    while left:
+        with work.store() as store:
+            while left and _killed(study := work.start(store, SEEDS_OF_SHORT), draw.uniform(0, life), tally):
+                left -= 1
+            if study.returncode > 0:
+                tally.lose([f"a study left with {study.returncode}: {(store.parent / 'said').read_text()[-2000:]}"])
+            tally.lose(work.finish(store, SEEDS_OF_SHORT))
+
+
+def _killed(study: subprocess.Popen[bytes], moment: float, tally: Tally) -> bool:
+    """Kill the study at its moment; return False where it had come to its end by then."""
+    try:
+        study.wait(moment)
+        return False
+    except subprocess.TimeoutExpired:
+        runs = runs_of(study)
+        study.kill()
+        study.wait()
+        _, alive = psutil.wait_procs(runs, GONE_WITHIN_S)
+        tally.count(f"the run {run.pid} outlived its study" for run in alive)
+        return True
