@@ -1,0 +1,138 @@
+"""Accuracy with its 95% interval, a line a variant, against the majority class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench.reporting.model import Picture
+from bench.reporting.plots import drawing
+from bench.reporting.plots.view import folded
+from bench.reporting.text import score
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.figure import Figure
+
+    from bench.reporting.plots.view import View
+
+MOST = 45
+"""So many lines fit a page; the table has the rest."""
+LINE = 0.27
+TOP, OTHER, NONE = "can't be told from the best", "worse than the best", "not compared"
+
+
+def picture(view: View) -> Picture | None:
+    """Draw the variants with a result, the best first; None where there is none."""
+    places = view.scored[:MOST]
+    if not places:
+        return None
+    return Picture(
+        name="accuracy",
+        title="Test accuracy with 95% interval",
+        alt=_told(view, places),
+        svg=drawing.svg(lambda: _draw(view, places)),
+        interactive=_interactive(view, places),
+    )
+
+
+def _group(view: View, place: int) -> str:
+    if not view.analysis.top or view.interval(place) is None:
+        return NONE
+    return TOP if place in view.analysis.top else OTHER
+
+
+def _groups(view: View, places: Sequence[int]) -> dict[str, list[int]]:
+    """The variants by what is known of them, groups without any left out."""
+    groups = {name: [place for place in places if _group(view, place) == name] for name in (TOP, OTHER, NONE)}
+    return {name: members for name, members in groups.items() if members}
+
+
+COLOUR = {TOP: drawing.BLUE, OTHER: drawing.GREY, NONE: drawing.GREY}
+
+
+def _draw(view: View, places: Sequence[int]) -> Figure:
+    height = LINE * len(places) + 0.95
+    figure = drawing.figure(9.0, height)
+    longest = max(len(view.name(place)) for place in places)
+    left = min(0.36, 0.03 + 0.0085 * longest)
+    ax = figure.add_axes((left, 0.55 / height, 0.8 - left, 1 - 0.85 / height))
+    row = {place: number for number, place in enumerate(places)}
+    for name, members in _groups(view, places).items():
+        below, above = zip(*map(view.reach, members), strict=True)
+        ax.errorbar(
+            [100 * view.mean(place) for place in members],
+            [row[place] for place in members],
+            xerr=[below, above],
+            color=COLOUR[name],
+            marker="o",
+            markerfacecolor=COLOUR[name] if name == TOP else "white",
+            linewidth=0,
+            elinewidth=1.6,
+            label=name,
+        )
+    ax.axvline(100 * view.majority, color=drawing.VERMILION, linestyle="--", label="majority class")
+    ax.set_ylim(len(places) - 0.4, -0.6)
+    ax.set_yticks(range(len(places)), [view.name(place) for place in places])
+    ax.tick_params(axis="y", length=0)
+    ax.grid(visible=False, axis="y")
+    ax.spines["left"].set_visible(False)
+    ax.set_xlabel("Test accuracy, %")
+    drawing.plain_numbers(ax, "x")
+    for place in places:
+        colour = drawing.INK if _group(view, place) == TOP else drawing.QUIET
+        ax.text(1.02, row[place], view.figure(place), transform=ax.get_yaxis_transform(), va="center", color=colour)
+    majority, *others = ax.get_legend_handles_labels()[0]
+    figure.legend(handles=[*others, majority], loc="upper left", bbox_to_anchor=(0.01, 1.0), ncols=4, fontsize=8)
+    return figure
+
+
+def _interactive(view: View, places: Sequence[int]) -> str:
+    row = {place: number for number, place in enumerate(places)}
+    data = [_trace(view, name, members, row) for name, members in _groups(view, places).items()]
+    majority = {"type": "line", "x0": 100 * view.majority, "x1": 100 * view.majority, "yref": "paper", "y0": 0, "y1": 1}
+    layout = {
+        "shapes": [{**majority, "line": {"color": drawing.VERMILION, "dash": "dash"}}],
+        "annotations": [
+            {
+                "x": 100 * view.majority,
+                "y": 1,
+                "yref": "paper",
+                "yanchor": "bottom",
+                "xanchor": "left" if view.majority < 0.5 else "right",
+                "text": f"majority class {score(view.majority)}",
+                "showarrow": False,
+            }
+        ],
+        "xaxis": {"title": {"text": "Test accuracy, %"}},
+        "yaxis": {
+            "range": [len(places) - 0.4, -0.6],
+            "tickvals": list(range(len(places))),
+            "ticktext": [folded(view.name(place)) for place in places],
+            "automargin": True,
+            "showgrid": False,
+        },
+    }
+    return drawing.plotly(data, layout, height=40 + 30 * len(places), entries=len(data))
+
+
+def _trace(view: View, name: str, members: Sequence[int], row: dict[int, int]) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": [100 * view.mean(place) for place in members],
+        "y": [row[place] for place in members],
+        "error_x": drawing.bars(map(view.reach, members), COLOUR[name], thickness=2),
+        "marker": {"size": 10, "color": COLOUR[name], "symbol": "circle" if name == TOP else "circle-open"},
+        "hovertext": [view.hover(place, name) for place in members],
+        "hovertemplate": drawing.HOVER,
+    }
+
+
+def _told(view: View, places: Sequence[int]) -> str:
+    said = "; ".join(f"{view.name(place)} {view.figure(place)}" for place in places[:10])
+    more = f"; and {len(view.scored) - 10} more" if len(view.scored) > 10 else ""
+    top = [place for place in places if place in view.analysis.top]
+    best = f" Can't be told from the best: {view.names(top)}." if top else ""
+    return f"Test accuracy with 95% interval: {said}{more}. The majority class: {score(view.majority)}.{best}"
