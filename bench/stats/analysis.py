@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.stats import jackknife
 from bench.stats.differences import against, top_group
-from bench.stats.intervals import pairwise, singly
+from bench.stats.intervals import of_each, of_pairs
 from bench.stats.outcomes import read
 from bench.stats.pareto import fronts
 from bench.stats.reference import find
@@ -69,14 +69,14 @@ def analyse(comparison: Comparison, folder: Path, reference: str | None = None) 
         return Analysis(comparison, found, missing, nothing, nothing, None, nothing, frozenset(), None, False, none)
     accuracies = [jackknife.accuracy(outcomes, clusters) for outcomes in known.values()]
     macro_f1 = [jackknife.macro_f1(outcomes, clusters) for outcomes in known.values()]
-    every = pairwise(accuracies)
+    every = of_pairs(accuracies)
     differences, detectable = _against(every, known, chosen)
     return Analysis(
         comparison=comparison,
         outcomes=found,
         missing=missing,
-        accuracy=_placed(known, singly(accuracies).intervals(within=(0, 1)), len(found)),
-        macro_f1=_placed(known, singly(macro_f1).intervals(within=(0, 1)), len(found)),
+        accuracy=_placed(known, of_each(accuracies).intervals(within=(0, 1)), len(found)),
+        macro_f1=_placed(known, of_each(macro_f1).intervals(within=(0, 1)), len(found)),
         reference=chosen,
         differences=_placed(known, differences, len(found)),
         top=frozenset(place for place, on in zip(known, top_group(every), strict=True) if on),
@@ -105,11 +105,11 @@ def _against(
         return [None] * len(known), None
     column = [*known].index(reference)
     others = np.arange(len(known)) != column
-    figures = every.at(others, np.asarray(column))
+    figures = every.at(others, column)
     differences = against(figures)
     differences.insert(column, None)
     tests = int((figures.seeds > 0).sum())
-    return differences, float(np.nanmedian(figures.detectable(tests))) if tests else None
+    return differences, float(np.sqrt(np.nanmean(figures.detectable(tests) ** 2))) if tests else None
 
 
 def _placed(known: Collection[int], values: Sequence[Value | None], length: int) -> tuple[Value | None, ...]:

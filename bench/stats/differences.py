@@ -70,7 +70,7 @@ def verdict(interval: Interval, mean: float, p_holm: float) -> Verdict:
 
 
 def top_group(differences: Figures) -> NDArray[Any]:
-    """Which of k variants can't be told from the best, booleans [k], from all their differences [k, k].
+    """Which of k variants can't be told from the best, booleans [..., k], from all their differences [..., k, k].
 
     Multiple comparisons with the best (Hsu 1984, Ann. Stat. 12:1136): a variant is out when the hypothesis that no
     other is better is rejected at 5%. So the truly best is in the group with 95% confidence. Hsu takes Dunnett's
@@ -80,11 +80,11 @@ def top_group(differences: Figures) -> NDArray[Any]:
     """
     from scipy.stats import false_discovery_control
 
-    k = len(differences.mean)
+    k = differences.mean.shape[-1]
     if k == 1:
-        return np.ones(1, dtype=bool)
-    one_sided = np.ones((k, k))
+        return np.ones(differences.mean.shape[:-1], dtype=bool)
+    one_sided = np.ones(differences.mean.shape)
     lower = np.nonzero(differences.mean < 0)
     one_sided[lower] = differences.at(*lower).p() / 2
-    others = one_sided[~np.eye(k, dtype=bool)].reshape(k, k - 1)
-    return np.asarray(false_discovery_control(others, axis=1).min(axis=1) > LEVEL)
+    others = one_sided[..., ~np.eye(k, dtype=bool)].reshape(*one_sided.shape[:-1], k - 1)
+    return np.asarray(false_discovery_control(others, axis=-1).min(axis=-1) > LEVEL)

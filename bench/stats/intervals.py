@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -47,11 +47,16 @@ class Figures:
     seeds: NDArray[Any]
     clusters: int
 
-    def at(self, *places: NDArray[Any]) -> Figures:
+    def at(self, *places: NDArray[Any] | slice | int) -> Figures:
         """The figures at some places of the arrays."""
         return Figures(
             self.mean[places], self.seed_variance[places], self.test_variance[places], self.seeds[places], self.clusters
         )
+
+    def put(self, places: int | tuple[NDArray[Any], ...], others: Figures) -> None:
+        """Set the figures at some places."""
+        for name in ("mean", "seed_variance", "test_variance", "seeds"):
+            getattr(self, name)[places] = getattr(others, name)
 
     def half_width(self, level: float = LEVEL) -> NDArray[Any]:
         """Half the width of the intervals that cover with 1 - level.
@@ -90,13 +95,19 @@ class Figures:
     def detectable(self, tests: int, power: float = 0.8) -> NDArray[Any]:
         """The smallest true differences that are found with this power among so many tests.
 
-        half_width(LEVEL / tests) + half_width(2 (1 - power)): a difference is found when its estimate exceeds the first
-        (Holm's strictest step), and an estimate falls short of the truth by the second with probability 1 - power. It
-        is the textbook's t(1 - α/2) + t(power) standard errors (Bloom 1995, Eval. Rev. 19:547, "minimum detectable
-        effect") for two sources of chance.
+        sqrt(λ(seeds - 1)² seed_variance + λ(clusters - 1)² test_variance), where a t test with ν degrees of freedom at
+        the level LEVEL / tests, Holm's strictest step, finds a difference of λ(ν) standard errors with this power: the
+        noncentrality of Student's distribution (Cohen 1988, *Statistical Power Analysis*, ch. 2). It is put together as
+        the intervals are.
         """
-        found_beyond, falls_short = self.half_width(LEVEL / tests), self.half_width(2 * (1 - power))
-        return np.asarray(found_beyond + falls_short)
+        from scipy.special import nctdtrinc
+
+        def noncentrality(units: NDArray[Any] | int) -> NDArray[Any]:
+            degrees = np.maximum(1, np.asarray(units) - 1)
+            return np.where(np.asarray(units) > 1, nctdtrinc(degrees, 1 - power, -_quantile(LEVEL / tests, degrees)), 0)
+
+        of_seeds, of_test = noncentrality(self.seeds), noncentrality(self.clusters)
+        return np.asarray(np.sqrt(of_seeds**2 * self.seed_variance + of_test**2 * self.test_variance))
 
 
 def _quantile(level: float | NDArray[Any], degrees: NDArray[Any] | int) -> NDArray[Any]:
@@ -104,6 +115,27 @@ def _quantile(level: float | NDArray[Any], degrees: NDArray[Any] | int) -> NDArr
     from scipy.special import stdtrit
 
     return np.where(np.asarray(degrees) > 0, stdtrit(np.maximum(1, degrees), np.divide(level, 2)), 0.0)
+
+
+def singly(scores: NDArray[Any], influences: NDArray[Any]) -> Figures:
+    """The figures [...] of variants from their scores [..., seeds] and influences [..., seeds, clusters]."""
+    seed, test = covariances(scores[..., None, :], influences[..., None, :, :])
+    return _figures(scores.mean(axis=-1), seed[..., 0, 0], test[..., 0, 0], *influences.shape[-2:])
+
+
+def differences(scores: NDArray[Any], influences: NDArray[Any]) -> Figures:
+    """The figures [..., k, k] of all differences, the first minus the second.
+
+    scores are [..., k, seeds], influences [..., k, seeds, clusters].
+    """
+    mean = scores.mean(axis=-1)
+    seed, test = map(_of_differences, covariances(scores, influences))
+    return _figures(mean[..., :, None] - mean[..., None, :], seed, test, *influences.shape[-2:])
+
+
+def _figures(mean: NDArray[Any], seed: NDArray[Any], test: NDArray[Any], seeds: int, clusters: int) -> Figures:
+    """Put figures together; a variance that is estimated below 0 is 0."""
+    return Figures(mean, np.maximum(0.0, seed), np.maximum(0.0, test), np.full(mean.shape, seeds), clusters)
 
 
 def covariances(scores: NDArray[Any], influences: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -130,50 +162,39 @@ def _products(rows: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(rows @ np.swapaxes(rows, -1, -2))
 
 
-def singly(samples: Sequence[Sample]) -> Figures:
-    """The figures of each sample over its own seeds, [k]."""
-    parts = [covariances(sample.scores[None], sample.influences[None]) for sample in samples]
-    return Figures(
-        mean=np.array([sample.scores.mean() for sample in samples]),
-        seed_variance=np.array([seed[0, 0] for seed, _ in parts]),
-        test_variance=np.array([max(0.0, test[0, 0]) for _, test in parts]),
-        seeds=np.array([len(sample.seeds) for sample in samples]),
-        clusters=samples[0].influences.shape[-1],
-    )
+def _of_differences(covariance: NDArray[Any]) -> NDArray[Any]:
+    own = np.diagonal(covariance, axis1=-2, axis2=-1)
+    return np.asarray(own[..., :, None] + own[..., None, :] - 2 * covariance)
 
 
-def pairwise(samples: Sequence[Sample]) -> Figures:
-    """The figures of every difference, [k, k]: [i, j] is sample i minus sample j over the seeds that both have."""
-    k = len(samples)
-    mean, seed, test = np.full((3, k, k), np.nan)
-    figures = Figures(mean, seed, test, np.zeros((k, k), int), samples[0].influences.shape[-1])
-    which = {seeds: [i for i, sample in enumerate(samples) if sample.seeds == seeds] for seeds in _sets(samples)}
-    for common in {tuple(sorted({*one} & {*other})) for one in which for other in which} - {()}:
-        _fill(figures, samples, common, which)
-    return figures
+def of_each(samples: Sequence[Sample]) -> Figures:
+    """The figures [k] of each sample over its own seeds."""
+    every = _nothing(samples, (len(samples),))
+    for place, sample in enumerate(samples):
+        every.put(place, singly(sample.scores, sample.influences))
+    return every
 
 
-def _fill(figures: Figures, samples: Sequence[Sample], common: tuple[int, ...], which: dict[Any, list[int]]) -> None:
-    """Set the figures of the pairs whose common seeds are exactly these."""
-    able = [i for seeds, members in which.items() if {*common} <= {*seeds} for i in members]
-    chosen = [samples[i].at(common) for i in able]
-    scores, influences = (np.stack(parts) for parts in zip(*chosen, strict=True))
-    seed, test = covariances(scores, influences)
-    mean = scores.mean(axis=-1)
-    values = np.subtract.outer(mean, mean), _of_difference(seed), _of_difference(test), len(common)
-    exactly = np.array([[len({*samples[i].seeds} & {*samples[j].seeds}) == len(common) for j in able] for i in able])
-    rows, columns = np.nonzero(exactly)
-    places = np.asarray(able)[rows], np.asarray(able)[columns]
-    for part, value in zip((figures.mean, figures.seed_variance, figures.test_variance), values[:3], strict=True):
-        part[places] = value[rows, columns]
-    figures.seeds[places] = len(common)
+def of_pairs(samples: Sequence[Sample]) -> Figures:
+    """The figures [k, k] of every difference: [i, j] is sample i minus sample j over the seeds that both have."""
+    every = _nothing(samples, (len(samples), len(samples)))
+    shared = np.array([[len({*one.seeds} & {*other.seeds}) for other in samples] for one in samples])
+    for common in _common_seeds(samples):
+        able = np.array([i for i, sample in enumerate(samples) if {*common} <= {*sample.seeds}])
+        scores, influences = zip(*(samples[i].at(common) for i in able), strict=True)
+        found = differences(np.stack(scores), np.stack(influences))
+        exactly = np.nonzero(shared[np.ix_(able, able)] == len(common))
+        every.put((able[exactly[0]], able[exactly[1]]), found.at(*exactly))
+    return every
 
 
-def _sets(samples: Iterable[Sample]) -> list[tuple[int, ...]]:
-    return list(dict.fromkeys(sample.seeds for sample in samples))
+def _nothing(samples: Sequence[Sample], shape: tuple[int, ...]) -> Figures:
+    """Figures without a seed."""
+    mean, seed, test = np.full((3, *shape), np.nan)
+    return Figures(mean, seed, test, np.zeros(shape, int), samples[0].influences.shape[-1])
 
 
-def _of_difference(covariance: NDArray[Any]) -> NDArray[Any]:
-    """Variances of all differences, from a covariance matrix; what rounding leaves below 0 is 0."""
-    own = np.diagonal(covariance)
-    return np.asarray(np.maximum(0.0, np.add.outer(own, own) - 2 * covariance))
+def _common_seeds(samples: Sequence[Sample]) -> set[tuple[int, ...]]:
+    """Each set of seeds that is all that some two samples have in common."""
+    kinds = {sample.seeds for sample in samples}
+    return {tuple(sorted({*one} & {*other})) for one in kinds for other in kinds} - {()}
