@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import secrets
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -139,21 +140,20 @@ def write_atomically(path: Path, content: bytes, aside: Path | None = None) -> N
 
 def write_together(files: Mapping[Path, bytes], aside: Path | None = None) -> None:
     """Write files of one folder likewise, in their order: none appears before there was room on the disk for all."""
-    parts: list[tuple[str, Path]] = []
+    parts: list[tuple[Path, Path]] = []
     try:
         for path, content in files.items():
-            descriptor, name = tempfile.mkstemp(dir=aside or path.parent, prefix=f".{path.name}.", suffix=".part")
-            parts.append((name, path))
-            with os.fdopen(descriptor, "wb") as file:
+            part = (aside or path.parent) / f".{path.name}.{secrets.token_hex(4)}.part"
+            parts.append((part, path))  # before it is made: an interrupt may come as soon as it is
+            with part.open("xb") as file:
                 file.write(content)
                 file.flush()
-                os.fchmod(file.fileno(), 0o644)
                 os.fsync(file.fileno())
-        for name, path in parts:
-            Path(name).replace(path)
+        for part, path in parts:
+            part.replace(path)
     except BaseException:
-        for name, _ in parts:
-            Path(name).unlink(missing_ok=True)
+        for part, _ in parts:
+            part.unlink(missing_ok=True)
         raise
     _flush_folder(next(iter(files)).parent)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import signal
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -87,14 +88,16 @@ def test_an_interrupt_leaves_the_old_record_or_the_new_one_and_nothing_else(tmp_
         raise KeyboardInterrupt
 
     store, interrupted = Store(tmp_path), 0
-    store.put(failed_record(DEMO[2], message="old"))
+    begin = time.monotonic()
+    store.put(failed_record(DEMO[2], message="old " * 2**18))
+    longest = time.monotonic() - begin
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         for number in range(40):
             record = failed_record(DEMO[2], message=f"{number} " * 2**18)
             old = store.find(RECORD.uid)
             with suppress(KeyboardInterrupt):
-                signal.setitimer(signal.ITIMER_REAL, 0.0005 * (number + 1))
+                signal.setitimer(signal.ITIMER_REAL, longest * (number + 1) / 40)
                 store.put(record)
                 signal.setitimer(signal.ITIMER_REAL, 0)
             found = store.find(RECORD.uid)
