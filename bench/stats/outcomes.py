@@ -102,7 +102,7 @@ def _read(run: Record, folder: Path) -> _Table:
     if not path.is_file():
         raise _Unreadable("there is no such file")
     try:
-        table = pq.ParquetFile(path, read_dictionary=_COLUMNS).read(columns=_COLUMNS, use_threads=False)
+        table = pq.ParquetFile(path).read(columns=_COLUMNS, use_threads=False)
         columns = {name: table.column(name).combine_chunks() for name in table.column_names}
     except (pa.ArrowException, OSError) as error:
         raise _Unreadable(f"not a table of predictions: {str(error).splitlines()[0]}") from error
@@ -116,16 +116,17 @@ def _read(run: Record, folder: Path) -> _Table:
     )
 
 
-def _places(column: pa.DictionaryArray, places: Mapping[str, int]) -> NDArray[Any]:
-    names = column.dictionary.to_pylist()
-    unknown = [name for name in names if name not in places]
-    if unknown or column.null_count:
-        raise _Unreadable(f"they name {unknown[0]!r}, which is no style" if unknown else "some are empty")
-    return np.asarray(np.array([places[name] for name in names], dtype=int)[column.indices.to_numpy()])
+def _places(column: pa.Array, places: Mapping[str, int]) -> NDArray[Any]:
+    if column.null_count:
+        raise _Unreadable("some are empty")
+    encoded = column.dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    unknown = next((name for name in names if name not in places), None)
+    if unknown is not None:
+        raise _Unreadable(f"they name {unknown!r}, which is no style")
+    return np.asarray(np.array([places[name] for name in names], dtype=int)[encoded.indices.to_numpy()])
 
 
 def _documents(column: pa.Array | None) -> NDArray[Any] | None:
     """Number the documents; None where there is no such column or it has gaps."""
-    if column is None or column.null_count or not hasattr(column, "indices"):
-        return None
-    return np.unique(column.indices.to_numpy(), return_inverse=True)[1]
+    return None if column is None or column.null_count else np.asarray(column.dictionary_encode().indices.to_numpy())
