@@ -104,12 +104,12 @@ def panel(number: int) -> str:
 
 def bars(reaches: Iterable[tuple[float, float]], colour: str, thickness: float = 1) -> dict[str, Any]:
     """Return plotly's error bars that reach so far below and above each point."""
-    below, above = zip(*reaches, strict=True)
+    both = list(reaches)
     return {
         "type": "data",
         "symmetric": False,
-        "array": above,
-        "arrayminus": below,
+        "array": [above for _, above in both],
+        "arrayminus": [below for below, _ in both],
         "color": colour,
         "thickness": thickness,
         "width": 0,

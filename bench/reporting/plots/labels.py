@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, TypeAlias
@@ -29,8 +30,10 @@ LETTER, LINE = 5.4, 9.8
 POINT, STROKE = 4.0, 1.0
 ROOM = 8.0
 """A name keeps so far from other points, or it would seem to be theirs."""
-CROWDED, TOO_CROWDED = 60.0, 400.0
-"""So many square points may a name cover, and one that is needed."""
+CROWDED, TOO_CROWDED = 60.0, 1500.0
+"""So many square points of marks may a name cover, and one that is needed."""
+SLACK = 20.0
+"""So much of a name may lie outside the panel or on another: letters don't fill their boxes."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +92,11 @@ def _around(box: Box, room: float) -> Box:
 
 
 def _cost(box: Box, marks: list[Box], names: list[Box], panel: tuple[float, float]) -> float:
-    """The area that it covers of marks in square points, and ten times that of names and outside the panel."""
+    """The area of marks that it covers, in square points; infinite where it covers a name or leaves the panel."""
     outside = (box[2] - box[0]) * (box[3] - box[1]) - _overlap(box, (0.0, 0.0, *panel))
-    forbidden = outside + sum(_overlap(box, name) for name in names)
-    return 10 * forbidden + sum(_overlap(box, mark) for mark in marks)
+    if outside + sum(_overlap(box, name) for name in names) > SLACK:
+        return math.inf
+    return sum(_overlap(box, mark) for mark in marks)
 
 
 def _overlap(one: Box, other: Box) -> float:

@@ -30,7 +30,7 @@ FEW = 8
 """Of more variants than this, only those on the front are named."""
 LOG = 8
 """A cost is on a log axis where the highest is so many times the lowest."""
-LINE = 26
+LINE = 28
 """So many characters of a name stand on one line."""
 WIDTH = 9.0
 WIDE, HIGH, GAP = 3.7, 2.5, 0.65

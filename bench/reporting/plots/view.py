@@ -94,8 +94,8 @@ class View:
 
 
 def safe(text: str) -> str:
-    """Return any text so that plotly, which knows a little HTML, shows it as it is."""
-    return html.escape(clean(text), quote=False)
+    """Return any text so that plotly, which knows a little HTML and mathematics, shows it as it is."""
+    return html.escape(clean(text), quote=False).replace("$", "&#36;")
 
 
 def folded(text: str, width: int = 24) -> str:

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import plotly.graph_objects
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from record_factory import DEMO, Variant, build_store, failed_record, lora
+
+from bench import stats
+from bench.reporting.document import unanalysed
+from bench.reporting.plots import pictures
+from bench.reporting.plots.labels import FAR, LETTER, LINE, SLACK, Label, put_labels
+from bench.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.reporting.model import Picture
+    from bench.stats import Analysis
+
+FROZEN = next(variant for variant in DEMO if variant.method == "frozen")
+HEAD = next(variant for variant in DEMO if variant.method == "head")
+PANEL = (270.0, 180.0)
+
+
+def _analysis(folder: Path) -> Analysis:
+    [found] = stats.comparisons(Store(folder).read().records)
+    return stats.analyse(found, folder)
+
+
+def _by_name(analysis: Analysis) -> dict[str, Picture]:
+    return {picture.name: picture for picture in pictures(analysis)}
+
+
+def _figure(picture: Picture) -> dict[str, Any]:
+    assert picture.interactive is not None
+    found: dict[str, Any] = json.loads(picture.interactive)
+    return found
+
+
+def _hovers(picture: Picture) -> list[str]:
+    """What the figure's points tell, those of all traces."""
+    return [text for trace in _figure(picture)["data"] for text in trace.get("hovertext", [])]
+
+
+@pytest.fixture(scope="module")
+def analysis(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    folder = tmp_path_factory.mktemp("demo")
+    build_store(folder, DEMO)
+    return _analysis(folder)
+
+
+@pytest.fixture(scope="module")
+def demo(analysis: Analysis) -> dict[str, Picture]:
+    return _by_name(analysis)
+
+
+def test_a_study_has_all_pictures_in_the_order_in_which_they_are_read(demo: dict[str, Picture]) -> None:
+    assert list(demo) == ["pareto", "accuracy", "learning-curves", "alpha-sweep", "confusion"]
+
+
+def test_drawings_are_svg_on_an_opaque_card_and_always_the_same_bytes(
+    analysis: Analysis, demo: dict[str, Picture]
+) -> None:
+    for again in pictures(analysis):
+        assert again.svg == demo[again.name].svg
+        root = ElementTree.fromstring(again.svg)
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        [card, *_] = [e for e in root.iter("{http://www.w3.org/2000/svg}path") if "fill" in e.get("style", "")]
+        assert "fill: #ffffff" in card.attrib["style"]
+
+
+def test_plotly_knows_every_word_of_the_figures(demo: dict[str, Picture]) -> None:
+    for picture in demo.values():
+        plotly.graph_objects.Figure(_figure(picture))  # raises ValueError for what it doesn't know
+
+
+def test_the_pareto_front_has_its_members_and_nothing_that_is_no_better_than_the_majority(
+    analysis: Analysis, demo: dict[str, Picture]
+) -> None:
+    data = _figure(demo["pareto"])["data"]
+    points = [trace for trace in data if trace["mode"] == "markers+text"]
+    assert len(points) == 2 * len(analysis.fronts)
+    for front, on, off in zip(analysis.fronts, points[::2], points[1::2], strict=True):
+        assert len(on["x"]) == len(front.members)
+        assert len(off["x"]) == len(DEMO) - 1 - len(front.members)
+        assert all(": in" in text or "on the front" in text for text in on["hovertext"])
+    assert not any("frozen" in text for text in _hovers(demo["pareto"]))
+    assert "frozen" not in demo["pareto"].alt
+
+
+def test_better_is_to_the_left_on_every_cost_axis(demo: dict[str, Picture]) -> None:
+    layout = _figure(demo["pareto"])["layout"]
+    ranges = [layout[name]["range"] for name in ("xaxis", "xaxis2", "xaxis3", "xaxis4")]
+    assert [low < high for low, high in ranges] == [True, True, True, False]  # the last is inference speed
+
+
+def test_a_point_tells_variant_accuracy_with_interval_and_cost(demo: dict[str, Picture]) -> None:
+    [first, *_] = [text for text in _hovers(demo["pareto"]) if text.startswith("<b>head</b>")]
+    assert "accuracy 4" in first
+    assert "–" in first
+    assert "3 seeds" in first
+    assert "MiB" in first
+
+
+def test_accuracy_stands_in_order_with_the_top_group_apart(analysis: Analysis, demo: dict[str, Picture]) -> None:
+    figure = _figure(demo["accuracy"])
+    top, others = figure["data"]
+    assert len(top["x"]) == len(analysis.top)
+    assert len(top["x"]) + len(others["x"]) == len(DEMO)
+    ranked = sorted(zip(top["y"] + others["y"], top["x"] + others["x"], strict=True))
+    means = [mean for _, mean in ranked]
+    assert means == sorted(means, reverse=True)
+    [majority] = figure["layout"]["shapes"]
+    assert majority["x0"] == pytest.approx(100 * analysis.comparison.majority.accuracy)
+
+
+def test_the_alpha_sweep_has_a_line_for_each_learning_rate_and_tells_the_loss_turned_up(tmp_path: Path) -> None:
+    rates = [lora(alpha, 0.4, hyperparameters={"learning_rate": rate}) for alpha in (8, 32) for rate in (1e-4, 1e-3)]
+    build_store(tmp_path, [*rates, lora(64, 0.4, hyperparameters={"learning_rate": 1e-3}, turns_up_at=3)])
+    data = _figure(_by_name(_analysis(tmp_path))["alpha-sweep"])["data"]
+    accuracy = [trace for trace in data if "error_y" in trace]
+    assert [(trace["name"], trace["x"]) for trace in accuracy] == [
+        ("lora learning_rate=0.0001", [8, 32]),
+        ("lora learning_rate=0.001", [8, 32, 64]),
+    ]
+    [lowest] = [trace for trace in data if trace["line"].get("dash")]
+    assert lowest["name"].startswith("lora learning_rate=0.001")
+    assert lowest["y"][-1] < lowest["y"][0] or lowest["hovertext"][-1].endswith("lowest of all epochs")
+
+
+def test_the_confusion_matrix_is_that_of_the_best_and_its_rows_add_up(
+    analysis: Analysis, demo: dict[str, Picture]
+) -> None:
+    best = analysis.outcomes[0]
+    assert best is not None
+    [heatmap] = _figure(demo["confusion"])["data"]
+    assert [sum(row) for row in heatmap["z"]] == pytest.approx([100] * len(best.styles), abs=0.1)
+    right = best.right[:, best.labels == 3].mean()
+    assert heatmap["z"][3][3] == pytest.approx(100 * right, abs=0.01)
+
+
+def test_what_the_records_do_not_tell_is_left_out(tmp_path: Path) -> None:
+    one_epoch = {"quality.epochs": [], "compute": None}
+    build_store(tmp_path, [HEAD, lora(8, 0.45)], changes=one_epoch)
+    found = _by_name(_analysis(tmp_path))
+    assert list(found) == ["pareto", "accuracy", "confusion"]
+    assert "memory" not in found["pareto"].alt
+
+
+def test_without_predictions_there_are_means_and_no_intervals(analysis: Analysis) -> None:
+    found = _by_name(unanalysed(analysis.comparison))
+    assert list(found) == ["accuracy", "learning-curves", "alpha-sweep"]
+    assert "can't be told" not in found["accuracy"].alt
+    assert "–" not in " ".join(_hovers(found["accuracy"]))
+
+
+def test_one_run_and_runs_that_failed_are_no_error(tmp_path: Path) -> None:
+    [only] = stats.comparisons(build_store(tmp_path, [HEAD], seeds=[0]))
+    assert "accuracy" in [picture.name for picture in pictures(stats.analyse(only, tmp_path))]
+    [failed] = stats.comparisons([failed_record(HEAD)])
+    assert pictures(unanalysed(failed)) == []
+
+
+def test_any_name_can_be_drawn_and_is_neither_markup_nor_mathematics(tmp_path: Path) -> None:
+    names = ("<b>bold</b>", "$x^{$", "%{y} {0}", "名前 \u202e\x00", "&lt;")
+    build_store(tmp_path, [Variant(name, {}, 0.4, 1000 * (i + 1)) for i, name in enumerate(names)])
+    found = _by_name(_analysis(tmp_path))
+    told = " ".join(_hovers(found["accuracy"]))
+    assert "&lt;b&gt;bold&lt;/b&gt;" in told
+    assert "&amp;lt;" in told
+    assert "$" not in told
+
+
+def test_of_many_variants_few_stand_out(tmp_path: Path) -> None:
+    many = [
+        lora(alpha, 0.3 + rate / 10, hyperparameters={"learning_rate": rate})
+        for alpha in (8, 16, 32, 64, 128)
+        for rate in (1.0, 0.1, 0.01, 0.001, 0.0001, 0.5, 0.05, 0.005, 0.0005)
+    ]
+    build_store(tmp_path, many, seeds=[0, 1])
+    found = _by_name(_analysis(tmp_path))
+    named = [text for trace in _figure(found["pareto"])["data"] for text in trace.get("text", []) if text]
+    assert len(named) < 20
+    coloured = [trace for trace in _figure(found["learning-curves"])["data"] if "marker" in trace]
+    assert len(coloured) == 2 * 6
+    assert len(_figure(found["accuracy"])["data"][0]["x"]) <= 45
+
+
+def _box(label: Label, point: tuple[float, float]) -> tuple[float, float, float, float]:
+    """A label's box found anew: its side is the direction from the point to it."""
+    wide = LETTER * max(map(len, label.text.split("\n")))
+    high = LINE * len(label.text.split("\n"))
+    up, across = label.side.split()
+    diagonal = 0.7 if up != "middle" and across != "center" else 1.0
+    x = point[0] + label.distance * diagonal * {"left": -1, "center": 0, "right": 1}[across]
+    y = point[1] + label.distance * diagonal * {"bottom": -1, "middle": 0, "top": 1}[up]
+    left = x - wide * {"left": 1.0, "center": 0.5, "right": 0.0}[across]
+    bottom = y - high * {"bottom": 1.0, "middle": 0.5, "top": 0.0}[up]
+    return left, bottom, left + wide, bottom + high
+
+
+@given(st.lists(st.tuples(st.floats(0, PANEL[0]), st.floats(0, PANEL[1])), max_size=12))
+def test_names_never_cover_each_other(spots: list[tuple[float, float]]) -> None:
+    points = dict(enumerate(spots))
+    texts = {place: f"variant number {place}" for place in points}
+    labels = put_labels(texts, range(0, 12, 2), points, [], PANEL)
+    boxes = [_box(label, points[label.place]) for label in labels]
+    for place, one in enumerate(boxes):
+        assert -2.1 < one[1] < one[3] < PANEL[1] + 2.1
+        for other in boxes[:place]:
+            wide, high = (min(one[i + 2], other[i + 2]) - max(one[i], other[i]) for i in (0, 1))
+            assert max(0.0, wide) * max(0.0, high) <= SLACK + 0.001
+    assert all(label.distance < FAR[0] for label in labels if label.place % 2)
+
+
+def test_a_lone_point_has_its_name_beside_it() -> None:
+    [label] = put_labels({7: "head"}, [7], {7: (100.0, 90.0)}, [], PANEL)
+    assert not label.far
