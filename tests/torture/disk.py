@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
-from workshop import keep_to_a_core, litter
+from workshop import QUIET, litter
 
 from bench import cli
 from bench.store import Store
@@ -47,8 +47,7 @@ def disk(work: Workshop, tally: Tally) -> None:
 
     The studies are called in this process, which saves the imports; their runs are processes as ever.
     """
-    os.environ |= {"NOTES": str(work.folder / "notes"), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    keep_to_a_core(0)
+    os.environ |= {**QUIET, "NOTES": str(work.folder / "notes")}
     sys.path.append(str(work.folder / "site"))
     with _tmpfs() if os.geteuid() == 0 else _largest_file(work.folder) as found:
         store = found.folder / "store"

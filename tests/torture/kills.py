@@ -93,7 +93,8 @@ def _kill_some(work: Workshop, tally: Tally, life: float, number: int) -> None:
                 left -= 1
             if study.returncode > 0:
                 tally.lose([f"a study left with {study.returncode}: {(store.parent / 'said').read_text()[-2000:]}"])
-            tally.lose(work.finish(store, SEEDS_OF_SHORT))
+            whole = study.returncode == 0
+            tally.lose(work.wrong(store, SEEDS_OF_SHORT) if whole else work.finish(store, SEEDS_OF_SHORT))
 
 
 def _killed(study: subprocess.Popen[bytes], moment: float, tally: Tally) -> bool:

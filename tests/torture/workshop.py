@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import random
 import shutil
@@ -34,10 +33,11 @@ METHODS = ("logged", "lora")
 GRID = ["--methods", ",".join(METHODS), "--set", "lora.alpha=8", "--set", "lora.dropout=0.1"]
 TRAINING = ["--epochs", "3", "--batch-size", "8", "--checkpoint", "on", "--device", "cpu", "--dtype", "fp32"]
 SEEDS = 8
+QUIET = {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+"""Threads that spin while they wait for one another take all day on a machine that is busy with torture."""
 DIFFER = {"created_at", "wall_s", "speed", "memory", "environment", "checksum"}
 """What of a record may differ between two times that a run is done."""
 
-_CORES = itertools.cycle(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ())
 _SAY_EVERY_S = 20.0
 _LONGEST_S = 3600
 
@@ -101,10 +101,10 @@ class Workshop:
     def start(self, store: Path, seeds: int) -> subprocess.Popen[bytes]:
         """Start the study in a session of its own."""
         store.parent.mkdir(exist_ok=True)
-        variables = environment(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", NOTES=str(store.parent / "notes"))
+        variables = environment(**QUIET, NOTES=str(store.parent / "notes"))
         variables["PYTHONPATH"] += os.pathsep + str(self.folder / "site")
         with (store.parent / "said").open("ab") as said:
-            study = subprocess.Popen(
+            return subprocess.Popen(
                 [*BENCH, *self.arguments(store, seeds)],
                 cwd=self.folder,
                 env=variables,
@@ -112,8 +112,6 @@ class Workshop:
                 stdout=said,
                 stderr=said,
             )
-        keep_to_a_core(study.pid)
-        return study
 
     def finish(self, store: Path, seeds: int) -> list[str]:
         """Run the study to its end; return what is wrong with the store then."""
@@ -158,12 +156,6 @@ class Workshop:
         ]
         extra = [f"{uid} is too many" for uid in found.keys() - expected.keys()]
         return [*other, *extra, *(f"{path.name}: {reason}" for path, reason in contents.unreadable), *litter(store)]
-
-
-def keep_to_a_core(pid: int) -> None:
-    """Give a process, and what it starts, one core: on a busy machine, threads only wait for one another."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(pid, {next(_CORES)})
 
 
 def litter(store: Path) -> list[str]:
