@@ -1,65 +1,188 @@
-"""A store -> its report: python report.py [DIR] [-o FILE]."""
+"""A store -> its report: python report.py [DIR] [-o FILE]; two stores side by side: python report.py A B."""
 
 from __future__ import annotations
 
 import difflib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import bench.record as schema
 from bench.errors import UsageError
-from bench.reporting import markdown, report
+from bench.reporting import latex, markdown, pair, report, spreadsheet
+from bench.reporting.document import analyses, comparison_tables
+from bench.reporting.model import Picture
 from bench.reporting.text import clean
 from bench.store import Contents, Store
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.reporting.model import Section
+
 RESULTS = Path("results")
 PUBLISHED = "published"
-FORMATS = {".md": markdown.render}
+DOCUMENTS = (".md", ".html")
+TABLES = {".csv": spreadsheet.render, ".tex": latex.render}
+EXAMPLES = """\b
+Examples:
+  python report.py                                  the newest store in results/, into its report.md
+  python report.py results/demo -o report.html      one page with everything, for any browser
+  python report.py results/demo -o table.csv        the comparison for a spreadsheet; .tex for LaTeX
+  python report.py results/demo --reference head    differences from head, not from LoRA
+  python report.py results/demo --reference "lora alpha=32"
+  python report.py results/demo results/again       two stores side by side"""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-@app.command()
+@app.command(epilog=EXAMPLES)
 def render(
-    folder: Annotated[
-        Path | None,
-        typer.Argument(metavar="[DIR]", help="The store; by default the one in results/ with the newest record."),
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[DIR] [DIR]", help="The store; by default the one in results/ with the newest record."),
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Where to; - prints. By default DIR/report.md."),
+        typer.Option(
+            *("-o", "--output"),
+            metavar="FILE",
+            help="Where to: .md, .html, .csv or .tex; - prints Markdown. By default DIR/report.md; two stores print.",
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(metavar="METHOD", help='What all are compared with: "ia3", "lora alpha=8". By default LoRA.'),
     ] = None,
 ) -> None:
-    """Render a store's records as a report in Markdown."""
+    """Render a store's records as a report, or put two stores side by side."""
     ending = ".md" if output in (None, "-") else Path(output).suffix.lower()
-    if ending not in FORMATS:
-        raise UsageError(f"-o {output}: there is no such format; name a file that ends in {', '.join(FORMATS)}")
-    store, contents = _read(folder) if folder else _newest()
-    text = FORMATS[ending](report(contents))
-    if output == "-":
-        typer.echo(text.encode(), nl=False)  # UTF-8 whatever the terminal's encoding
+    if ending not in (*DOCUMENTS, *TABLES):
+        endings = ", ".join((*DOCUMENTS, *TABLES))
+        raise UsageError(f"-o {output}: there is no such format; name a file that ends in {endings}")
+    if folders and len(folders) > 2:
+        raise UsageError(f"{len(folders)} stores: name one, or two to put side by side")
+    if folders and len(folders) == 2:
+        _two(_read(folders[0]), _read(folders[1]), output or "-", ending, reference)
+    else:
+        _one(*(_read(folders[0]) if folders else _newest()), output, ending, reference)
+
+
+def _one(folder: Path, contents: Contents, output: str | None, ending: str, reference: str | None) -> None:
+    path = output or str(folder / "report.md")
+    if ending in TABLES:
+        if not contents.records:
+            raise UsageError(f"{folder} holds no record to compare")
+        found = analyses(contents.records, folder, reference)
+        _tell(contents, [missing for analysis in found for missing in analysis.missing])
+        _put(path, TABLES[ending](comparison_tables(found)).encode())
+    else:
+        _document(report(contents, folder, reference, pictures=path != "-"), path, ending)
+
+
+def _two(a: tuple[Path, Contents], b: tuple[Path, Contents], output: str, ending: str, reference: str | None) -> None:
+    if reference is not None:
+        raise UsageError("--reference goes with one store: two are compared with each other")
+    found = pair.pairs(a, b)
+    if ending in TABLES:
+        _put(output, TABLES[ending](pair.named_tables(found)).encode())
+    else:
+        _document(pair.report((str(a[0]), str(b[0])), found), output, ending)
+
+
+def _document(section: Section, path: str, ending: str) -> None:
+    """Write a report; Markdown has its pictures in a folder beside it."""
+    if ending == ".html":
+        from bench.reporting import page  # its template engine isn't needed for Markdown
+
+        _put(path, page.render(section))
         return
-    path = Path(output) if output else store / "report.md"
-    _write(path, text)
+    folder = Path(path).with_name(f"{Path(path).stem}-pictures")
+    if path != "-":
+        _put_pictures(folder, {f"{picture.name}.svg": picture.svg for picture in _pictures(section)})
+    _put(path, markdown.render(section, folder.name).encode())
+
+
+def _pictures(section: Section) -> Iterator[Picture]:
+    yield from (block for block in section.blocks if isinstance(block, Picture))
+    for below in section.sections:
+        yield from _pictures(below)
+
+
+def _put_pictures(folder: Path, pictures: dict[str, bytes]) -> None:
+    """Write the pictures, and remove those of an earlier report."""
+    try:
+        if pictures:
+            folder.mkdir(exist_ok=True)
+        for path in folder.glob("*.svg"):
+            if path.name not in pictures:
+                path.unlink()
+        for name, svg in pictures.items():
+            (folder / name).write_bytes(svg)
+    except OSError as error:
+        raise UsageError(f"can't write {folder}: {error.strerror}") from error
+
+
+def _put(path: str, content: bytes) -> None:
+    """Write a file and say where, or print it, as UTF-8 whatever the terminal's encoding."""
+    if path == "-":
+        typer.echo(content, nl=False)
+        return
+    try:
+        Path(path).write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"can't write {path}: {error.strerror}") from error
     typer.echo(path)
+
+
+def _tell(contents: Contents, missing: list[str]) -> None:
+    """Say what a table by itself can't: what it lacks."""
+    for path, reason in contents.unreadable:
+        print(f"report.py: {clean(f'{path.name} is left out: {reason}')}", file=sys.stderr)
+    for said in missing:
+        print(f"report.py: predictions couldn't be read: {clean(said)}", file=sys.stderr)
 
 
 def _read(folder: Path) -> tuple[Path, Contents]:
     """Read the store in a folder that was named."""
     if not folder.is_dir():
         raise UsageError(f"no store at {folder}{_nearest(folder)}; `python -m bench run` makes one")
-    contents = Store(folder).read()
+    contents = _contents(folder)
     if not (contents.records or contents.unreadable) and (below := _stores(folder)):
         names = ", ".join(map(str, below))
         raise UsageError(f"{folder} holds no records, but folders in it do; name one of them: {names}")
     return folder, contents
 
 
+def _contents(folder: Path) -> Contents:
+    """Read a store; a record whose predictions alone are missing or damaged still tells its figures."""
+    contents = Store(folder).read()
+    kept, unreadable = list(contents.records), []
+    for path, reason in contents.unreadable:
+        if record := _without_predictions(path):
+            kept.append(record)
+        else:
+            unreadable.append((path, reason))
+    return Contents(tuple(sorted(kept, key=lambda record: (record.created_at, record.uid))), tuple(unreadable))
+
+
+def _without_predictions(path: Path) -> schema.Record | None:
+    """Return the record if it is whole by itself, so made that damaged predictions can't be taken for good ones."""
+    try:
+        record = schema.loads(path.read_bytes())
+    except (schema.RecordError, OSError):
+        return None
+    if record.uid != path.stem or record.quality is None:
+        return None
+    lost = f"{record.quality.predictions} is missing or was changed"
+    return record.model_copy(update={"quality": record.quality.model_copy(update={"predictions": lost})})
+
+
 def _newest() -> tuple[Path, Contents]:
     """Read the store under results/ that holds the newest record."""
-    stores = [(folder, Store(folder).read()) for folder in _stores(RESULTS) if folder.name != PUBLISHED]
+    stores = [(folder, _contents(folder)) for folder in _stores(RESULTS) if folder.name != PUBLISHED]
     filled = [(folder, contents) for folder, contents in stores if contents.records]
     if not filled:
         raise UsageError(f"no store under {RESULTS}/: run `python -m bench run` first, or name a store's folder")
@@ -74,13 +197,6 @@ def _stores(folder: Path) -> list[Path]:
 def _nearest(folder: Path) -> str:
     near = difflib.get_close_matches(folder.name, [path.name for path in _stores(folder.parent)], n=1)
     return f"; did you mean {folder.parent / near[0]}?" if near else ""
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"can't write {path}: {error.strerror}") from error
 
 
 def main() -> None:

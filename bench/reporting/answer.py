@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 NAMED = 5
 """A sentence names so many methods; the table below marks all."""
-CHEAPER = 0.9
-"""A less accurate method is worth naming where it costs at most this share."""
+CHEAPER = 0.8
+"""Another method is worth naming where it costs at most this share."""
+ALIKE = 1.1
+"""Of methods that cost up to so many times the least, the one with the highest mean is taken."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,10 @@ def adapter_bytes(summary: Summary) -> Estimate | None:
     return stats.estimate(run.parameters.adapter_bytes for run in summary.runs if run.parameters)
 
 
-LIVE = Limit("memory", live_bytes, size, "it needs {} of tensors in a small training step", " of tensors")
-PEAK = Limit("memory", lambda summary: summary.peak_bytes, size, "it needs {} of memory")
+LIVE = Limit("memory", live_bytes, size, "needs {} of tensors in a small training step", " of tensors")
+PEAK = Limit("memory", lambda summary: summary.peak_bytes, size, "needs {} of memory")
 TIME = Limit("training time", lambda summary: summary.train_s, duration, "trains in {}")
-ADAPTER = Limit("adapter size", adapter_bytes, size, "its adapter takes {}")
+ADAPTER = Limit("adapter size", adapter_bytes, size, "has an adapter of {}")
 
 
 def answer(layout: Layout) -> Paragraph:
@@ -121,32 +123,34 @@ def _lead(layout: Layout, top: Sequence[int], scored: Sequence[int]) -> list[str
 
 def _costs(layout: Layout, top: Sequence[int]) -> list[str | Span]:
     """Say which of the best to take under each limit."""
-    if len(top) == 1:
-        return _plain_costs(layout, top[0])
-    cheapest = ((limit, _cheapest(layout, limit, top)) for limit in _limits(layout, top))
-    return _advice(
-        layout, top[0], [(limit, place) for limit, place in cheapest if place is not None], " Of these, take "
-    )
+    best, *others = top
+    chosen = {limit.name: (limit, _saving(layout, limit, [best], others)) for limit in _limits(layout, top)}
+    if all(place is None for _, place in chosen.values()):
+        return [*_plain_costs(layout, best), *([" None of the others costs clearly less."] if others else [])]
+    advice = [(limit, best if place is None else place) for limit, place in chosen.values()]
+    return _advice(layout, best, advice, " Of these, take ")
 
 
 def _plain_costs(layout: Layout, place: int) -> list[str | Span]:
     costs = ((limit, _cost(layout, limit, place)) for limit in _limits(layout, [place]))
     said = listed([limit.plain.format(limit.write(cost)) for limit, cost in costs if cost is not None])
-    return [f" {said[:1].upper()}{said[1:]}."] if said else []
+    return [" ", code(layout.label(place)), f" {said}."] if said else []
 
 
 def _cheaper(layout: Layout, top: Sequence[int], useful: Sequence[int]) -> list[str | Span]:
     """Say what costs clearly less than all of the best under a limit."""
     others = [place for place in useful if place not in top]
-    found = []
-    for limit in _limits(layout, useful):
-        best, other = _cheapest(layout, limit, top), _cheapest(layout, limit, others)
-        if best is None or other is None:
-            continue
-        costs = [_cost(layout, limit, place) or 0.0 for place in (best, other)]
-        if costs[1] <= CHEAPER * costs[0]:
-            found.append((limit, other))
+    chosen = ((limit, _saving(layout, limit, top, others)) for limit in _limits(layout, useful))
+    found = [(limit, place) for limit, place in chosen if place is not None]
     return _advice(layout, top[0], found, " Cheaper, at a lower accuracy: ", interval=True)
+
+
+def _saving(layout: Layout, limit: Limit, places: Iterable[int], others: Iterable[int]) -> int | None:
+    """The one of the others that costs clearly less than all of the places, None where there is none."""
+    ours, theirs = ([(cost, p) for p in some if (cost := _cost(layout, limit, p))] for some in (places, others))
+    if not ours or not theirs or min(theirs)[0] > CHEAPER * min(ours)[0]:
+        return None
+    return min(place for cost, place in theirs if cost <= ALIKE * min(theirs)[0])
 
 
 def _advice(
@@ -183,11 +187,6 @@ def _cost(layout: Layout, limit: Limit, place: int) -> float | None:
     return found.mean if found else None
 
 
-def _cheapest(layout: Layout, limit: Limit, places: Iterable[int]) -> int | None:
-    costs = [(cost, place) for place in places if (cost := _cost(layout, limit, place)) is not None]
-    return min(costs)[1] if costs else None
-
-
 def _doubt(layout: Layout) -> list[str]:
     """Say what the study can't tell."""
     analysis = layout.analysis
@@ -196,7 +195,8 @@ def _doubt(layout: Layout) -> list[str]:
     if analysis.detectable is not None:
         tested = f"With {_number(seeds, 'seed')} and {count(analysis.comparison.newest.data.sizes.test)} test passages"
         points = f"{100 * analysis.detectable:.1f} points"
-        said = f" {tested} the study would most likely have found a difference of {points} or more; a smaller one it can miss."
+        said = f" {tested} the study would most likely have found a difference of {points} or more"
+        said += "; a smaller one it can miss."
     if seeds == 1:
         said += " There is one seed: how much another would change isn't known, and no interval counts it."
     return [said] if said else []

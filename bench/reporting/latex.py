@@ -2,6 +2,7 @@ r"""The comparison as LaTeX: one booktabs table each, for \input; \usepackage{bo
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from bench.reporting import words
@@ -23,9 +24,7 @@ LITERAL = {
     '"': "{''}",
     "`": "{`}",
     "'": "{'}",
-    "-": "{-}",
     "±": r"$\pm$",
-    "–": "--",
     "−": "$-$",
     words.TOP: r"$\bullet$",
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -39,16 +38,20 @@ def render(tables: Iterable[tuple[str, Table]]) -> str:
 
 def escape(text: str, limit: int = 300) -> str:
     """Return any text so that LaTeX prints it as it is."""
-    return "".join(LITERAL.get(character, character) for character in clean(text, limit))
+    literal = "".join(LITERAL.get(character, character) for character in clean(text, limit))
+    return re.sub("-(?=-)", "-{}", literal)  # two hyphens would become a dash
 
 
 def _table(heading: str, table: Table) -> str:
     columns = "".join("l" if column.unit is Unit.TEXT else "r" for column in table.columns)
     heads = [escape(column.title, column.limit) for column in table.columns]
+    marked = any(words.TOP in cell.mark for row in table.rows for cell in row.cells)
+    note = "Mean ± standard deviation over n seeds (95% interval)."
+    note += f" {words.TOP} can't be told from the best." if marked else ""
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{escape(heading)}}}",
+        rf"\caption{{{escape(heading)}. {escape(note)}}}",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
         _line(heads),

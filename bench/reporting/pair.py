@@ -141,7 +141,8 @@ def _said(pair: Pair) -> Paragraph:
     known = [(gap, row) for row in range(len(pair.places)) if (gap := pair.difference(row)) is not None]
     only = [sum(place[side] is None for place in pair.places) for side in (1, 0)]
     both = len(pair.places) - sum(only)
-    held = f" {count(both)} variants stand in both, {count(only[0])} only in A, {count(only[1])} only in B."
+    held = f" {count(both)} of {count(len(pair.places))} variants stand in both; "
+    held += f"{count(only[0])} only in A, {count(only[1])} only in B."
     if not known:
         return paragraph(strong("No variant has a result in both."), held)
     gap, row = max(known, key=lambda pair: abs(pair[0]))

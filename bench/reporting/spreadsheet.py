@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from bench.reporting.model import Cell, Column, Row, Table
 
 UNITS = {Unit.BYTES: " (bytes)", Unit.SECONDS: " (s)", Unit.NATS: " (nats)"}
-SCORES = (Unit.SCORE, Unit.POINTS)
 
 
 def render(tables: Iterable[tuple[str, Table]]) -> str:
@@ -44,7 +43,7 @@ def harmless(text: str) -> str:
 
 def _titles(column: Column) -> list[str]:
     title = column.title + UNITS.get(column.unit, "")
-    return [title, *(f"{title} {part}" for part in ("sd", "low", "high"))] if column.unit in SCORES else [title]
+    return [title, *(f"{title} {part}" for part in ("sd", "low", "high"))] if column.unit is Unit.SCORE else [title]
 
 
 def _values(row: Row, columns: tuple[Column, ...]) -> list[str]:
@@ -53,11 +52,13 @@ def _values(row: Row, columns: tuple[Column, ...]) -> list[str]:
 
 def _texts(cell: Cell, column: Column) -> list[str]:
     value = harmless(cell.value) if isinstance(cell.value, str) else _number(cell.value)
-    if column.unit not in SCORES:
+    if column.unit is not Unit.SCORE:
         return [value]
     low, high = cell.interval or (None, None)
     return [value, _number(cell.spread), _number(low), _number(high)]
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else repr(value)
+    if value is None:
+        return ""
+    return repr(int(value)) if value == int(value) else repr(float(value))

@@ -59,10 +59,11 @@ def _several(layout: Layout, sweeps: Sequence[Sweep]) -> list[Block]:
     said = " Alpha scales what the adapter adds, much as a larger learning rate would: "
     said += "at one rate a sweep of alpha can't tell the two apart. "
     if peaks:
-        moved = "The best alpha depends on the learning rate" if len(alphas) > 1 else "The mean peaks at the same alpha"
-        said += f"{moved}: accuracy is highest with {listed(where)}."
+        moved = "at another rate another alpha is best" if len(alphas) > 1 else "the same alpha is best at each rate"
+        said += f"By the means, {moved}: accuracy is highest with {listed(where)}."
     lead = strong("Alpha and the learning rate are confounded.")
-    return [paragraph(lead, said), paragraph("Test accuracy by alpha and learning rate:"), tables.rates(layout, sweeps)]
+    grid = f"Test accuracy by alpha and learning rate ({words.TOP} can't be told from the best of the comparison):"
+    return [paragraph(lead, said), paragraph(grid), tables.rates(layout, sweeps)]
 
 
 def _by_epoch(layout: Layout, sweep: Sweep, *, named: bool) -> list[Block]:
@@ -87,12 +88,22 @@ def _peak(layout: Layout, sweep: Sweep) -> str:
     best = _best(sweep)
     if best is None or best.accuracy is None:
         return "No alpha has a result."
-    said = f"Mean accuracy is highest at alpha {best.hyperparameters['alpha']} ({score(best.accuracy.mean)})."
+    end = ""
     if best is sweep[-1]:
-        said += " That is the largest that was tried: the peak may lie beyond it."
+        end = ", the largest that was tried: the peak may lie beyond it"
     elif best is sweep[0]:
-        said += " That is the smallest that was tried: the peak may lie below it."
-    return said + _against_reference(layout, sweep)
+        end = ", the smallest that was tried: the peak may lie below it"
+    said = f"Mean accuracy is highest at alpha {best.hyperparameters['alpha']} ({score(best.accuracy.mean)}){end}."
+    return said + _not_told(layout, sweep, best) + _against_reference(layout, sweep)
+
+
+def _not_told(layout: Layout, sweep: Sweep, best: Summary) -> str:
+    """Name what can't be told from a sweep's best, where that is the comparison's best too: else nothing is known."""
+    top = layout.analysis.top
+    if layout.place(best) != 0 or 0 not in top:
+        return ""
+    alphas = [str(s.hyperparameters["alpha"]) for s in sweep if s is not best and layout.place(s) in top]
+    return f" It can't be told from {listed(alphas, 'or')}." if alphas else ""
 
 
 def _against_reference(layout: Layout, sweep: Sweep) -> str:

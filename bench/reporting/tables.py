@@ -156,7 +156,10 @@ def rates(layout: Layout, sweeps: Sequence[Sequence[Summary]]) -> Table:
         Row(
             (
                 Cell(alpha),
-                *(_accuracy(layout, found[alpha]) if alpha in found else Cell() for found in by_rate.values()),
+                *(
+                    _accuracy(layout, found[alpha], marked=True) if alpha in found else Cell()
+                    for found in by_rate.values()
+                ),
             )
         )
         for alpha in alphas
@@ -164,8 +167,10 @@ def rates(layout: Layout, sweeps: Sequence[Sequence[Summary]]) -> Table:
     return _folded(columns, rows, ALPHAS_SHOWN, "alphas")
 
 
-def _accuracy(layout: Layout, summary: Summary) -> Cell:
-    return score(summary.accuracy, layout.analysis.accuracy[layout.place(summary)])
+def _accuracy(layout: Layout, summary: Summary, *, marked: bool = False) -> Cell:
+    place = layout.place(summary)
+    mark = f" {words.TOP}" if marked and place in layout.analysis.top else ""
+    return replace(score(summary.accuracy, layout.analysis.accuracy[place]), mark=mark)
 
 
 def _folded(columns: tuple[Column, ...], rows: tuple[Row, ...], shown: int, noun: str) -> Table:
@@ -271,13 +276,13 @@ def fronts(layout: Layout) -> Table | None:
         if any(place in front.members or (front.shares[place] or 0) >= WORTH_TELLING for front in found)
     ]
     columns = (*layout.columns, *(Column(COSTS[front.cost], Unit.SCORE) for front in found))
-    rows = tuple(
-        Row(
+    rows = {
+        place: Row(
             (
                 *layout.cells(place),
                 *(Cell(f.shares[place], mark=f" {words.TOP}" if place in f.members else "") for f in found),
             )
         )
         for place in listed
-    )
-    return Table(columns, rows)
+    }
+    return layout.table(columns, rows)

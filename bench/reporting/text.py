@@ -47,7 +47,8 @@ def share(value: float) -> str:
 
 def points(value: float) -> str:
     """A difference of scores in percentage points, with its sign."""
-    return f"{100 * value:+.1f}".replace("-", "−")
+    written = f"{100 * value:+.1f}"
+    return "0.0" if float(written) == 0 else written.replace("-", "−")
 
 
 def p_value(value: float) -> str:

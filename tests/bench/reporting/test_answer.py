@@ -62,7 +62,7 @@ def test_a_single_winner_is_named_with_its_interval_and_its_costs() -> None:
         "Use best: it gets 50.0% (95% interval 48.0–52.0%) of the test passages right, more than any"
     )
     assert (
-        "It needs 40.0 MiB of tensors in a small training step, trains in 30.0 s and its adapter takes 200.0 KiB."
+        "best needs 40.0 MiB of tensors in a small training step, trains in 30.0 s and has an adapter of 200.0 KiB."
         in said
     )
 
@@ -83,6 +83,14 @@ def test_where_all_are_alike_the_cheapest_is_taken() -> None:
     assert "but can't be told from any other." in said
     assert said.count("take cheap") == 1
     assert "Cheaper" not in said
+
+
+def test_what_saves_little_is_not_worth_naming() -> None:
+    said = _said(_analysis(BEST, LEAN, top=(BEST, LEAN), changes={"speed.train_s": 30.0}))
+    assert "best where training time (30.0 s) is limited" in said
+    same = {"compute": None, "speed.train_s": 30.0, "parameters.adapter_bytes": 9}
+    said = _said(_analysis(BEST, LEAN, top=(BEST, LEAN), changes=same))
+    assert "None of the others costs clearly less." in said
 
 
 def test_what_is_less_accurate_but_much_cheaper_is_named_with_its_accuracy() -> None:
@@ -107,7 +115,8 @@ def test_where_nothing_beats_the_majority_that_is_the_answer() -> None:
 def test_what_the_study_would_have_missed_is_told() -> None:
     said = _said(_analysis(BEST, LEAN, top=(BEST, LEAN)))
     assert (
-        "With 3 seeds and 700 test passages the study would most likely have found a difference of 2.9 points or" in said
+        "With 3 seeds and 700 test passages the study would most likely have found a difference of 2.9 points or"
+        in said
     )
     assert "a smaller one it can miss" in said
 
@@ -122,12 +131,12 @@ def test_without_predictions_nothing_is_claimed_of_the_order() -> None:
     said = _said(_analysis(BEST, LEAN, CHEAP))
     assert said.startswith("Highest mean accuracy: best, 50.0% ± 0.0 (n = 3 seeds).")
     assert "can't be told without the predictions" in said
-    assert "It needs 40.0 MiB" in said
+    assert "best needs 40.0 MiB" in said
 
 
 def test_memory_is_that_of_the_process_where_a_record_does_not_tell_the_tensors() -> None:
     said = _said(_analysis(BEST, CHEAP, top=(BEST,), changes={"compute": None, "memory.peak_bytes": 700 * MIB}))
-    assert "It needs 700.0 MiB of memory" in said
+    assert "best needs 700.0 MiB of memory" in said
 
 
 def test_a_method_by_itself_is_compared_with_the_majority_only() -> None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from record_factory import DEMO, failed_record, lora, make_record
+from record_factory import DEMO, Variant, build_store, failed_record, lora, make_record
 
+from bench.errors import UsageError
 from bench.reporting import comparison, markdown, report
-from bench.store import Contents
+from bench.store import Contents, Store
 
 if TYPE_CHECKING:
     from bench.record import Record
@@ -115,7 +117,7 @@ def test_at_one_learning_rate_alpha_cannot_be_told_from_it(text: str) -> None:
 def test_at_several_learning_rates_the_best_alpha_of_each_is_told() -> None:
     section = _grid({1e-4: 128, 1e-3: 8})
     assert "**Alpha and the learning rate are confounded.**" in section
-    assert "depends on the learning rate: accuracy is highest with alpha 128 at 0.0001 and alpha 8 at 0.001." in section
+    assert "another alpha is best: accuracy is highest with alpha 128 at 0.0001 and alpha 8 at 0.001." in section
     low, high = (float(cell.rstrip("%")) for cell in _row(section, "  128")[1:])
     assert low > high
     assert "**lora learning_rate=0.0001.** Mean accuracy is highest at alpha 128" in section
@@ -169,6 +171,97 @@ def test_only_failed_runs_still_make_a_report() -> None:
     assert "Where it comes from" in text
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo study, with its predictions."""
+    folder = tmp_path_factory.mktemp("store")
+    build_store(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def analysed(store: Path) -> str:
+    return markdown.render(report(Store(store).read(), store))
+
+
+def test_with_the_predictions_every_score_has_its_interval_and_the_top_group_is_marked(analysed: str) -> None:
+    rows = {row[0]: row for row in _comparison(analysed)}
+    assert "lora alpha=32 ●" in rows
+    assert "frozen" in rows
+    for row in rows.values():
+        assert row[0] == "majority class" or re.fullmatch(r"[\d.]+% ± [\d.]+ \([\d.]+–[\d.]+\)", row[1])
+    assert "● can't be told from the best" in analysed
+
+
+def test_the_sections_stand_in_the_order_in_which_a_reader_needs_them(store: Path) -> None:
+    Store(store).put(failed_record(lora(512, 0.4)))
+    text = markdown.render(report(Store(store).read(), store))
+    Store(store).record_path(failed_record(lora(512, 0.4)).uid).unlink()
+    assert re.findall("^## (.*)$", text, re.MULTILINE) == [
+        "Accuracy against cost",
+        "LoRA's alpha",
+        "By category and style",
+        "Paired differences",
+        "What failed",
+        "Where it comes from",
+    ]
+
+
+def test_differences_are_against_the_reference_with_a_verdict_and_what_would_have_been_found(
+    analysed: str, store: Path
+) -> None:
+    section = _section(analysed, "Paired differences")
+    assert "Accuracy minus that of `lora alpha=8`" in section
+    assert "| lora alpha=8 " not in section
+    assert _row(section, "frozen")[-1] == "worse"
+    assert _row(section, "lora alpha=128")[-1] == "no difference found"
+    assert re.search(r"would have found a difference of [\d.]+ points", section)
+    other = markdown.render(report(Store(store).read(), store, reference="head"))
+    assert "Accuracy minus that of `head`" in _section(other, "Paired differences")
+
+
+def test_a_reference_that_is_not_there_is_refused(store: Path) -> None:
+    with pytest.raises(UsageError, match="lora alpha=32"):
+        report(Store(store).read(), store, reference="lora alpha=33")
+
+
+def test_the_front_tells_how_sure_it_is(analysed: str) -> None:
+    section = _section(analysed, "Accuracy against cost")
+    shares = _row(section, "head")[1:]
+    assert len(shares) == 4
+    assert any(share.endswith("●") for share in shares)
+    assert "| frozen" not in section
+
+
+def test_missing_predictions_leave_means_and_deviations_and_are_told(tmp_path: Path) -> None:
+    runs = build_store(tmp_path, [HEAD, lora(8, 0.43)])
+    lost, broken = (run.uid for run in runs if run.method == "head" and run.seed > 0)
+    (tmp_path / f"{lost}.parquet").unlink()
+    (tmp_path / f"{broken}.parquet").write_bytes(b"PAR1 and no more")
+    Store(tmp_path).predictions_path(runs[0].uid).unlink()
+    text = markdown.render(report(Store(tmp_path).read(), tmp_path))
+    assert "(" not in _row(text, "head")[1]
+    assert "±" in _row(text, "head")[1]
+    assert "Predictions couldn't be read" in text.split("\n## ")[0]
+    failed = _section(text, "What failed")
+    assert lost in failed
+    assert broken in failed
+
+
+def test_many_variants_show_the_front_and_fold_the_rest(tmp_path: Path) -> None:
+    many = [Variant(f"method{i:02}", {"learning_rate": 1e-3}, 0.2 + 0.01 * i, 1_000) for i in range(20)]
+    build_store(tmp_path, many, seeds=(0, 1))
+    text = markdown.render(report(Store(tmp_path).read(), tmp_path))
+    top = text.split("\n## ")[0]
+    shown, folded = top.split("<details>")
+    assert re.search(r"<summary>\d+ more, none of them on a Pareto front</summary>\n\n\| Method", top)
+    rows = [row for row in _comparison(shown) if row[0] != "majority class"]
+    lows = [float(re.search(r"\(([\d.]+)–", row[1])[1]) for row in rows]  # type: ignore[index]
+    assert lows == sorted(lows, reverse=True)
+    assert 0 < len(rows) < 15
+    assert len(rows) + folded.count("| method") == 20
+
+
 def test_an_empty_store_and_unreadable_files_are_reported() -> None:
     text = _rendered(unreadable=((Path("x/bad.json"), "not JSON"),))
     assert "holds no record" in text
@@ -212,8 +305,12 @@ def test_rows_trained_differently_say_so() -> None:
 
 
 def test_runs_of_another_machine_are_told() -> None:
-    runs = [make_record(HEAD, 0), make_record(HEAD, 1), make_record(HEAD, 2, {"environment.cpu": "Faster CPU"})]
-    assert "1 of 3 runs were made elsewhere" in _rendered(*runs)
+    other = {"environment.cpu": "Faster CPU", "speed.train_s": 7.0}
+    text = _rendered(make_record(HEAD, 0), make_record(HEAD, 1), make_record(HEAD, 2, other))
+    assert "1 of 3 runs were made elsewhere" in text
+    footnote = text.split("<summary>Speed, memory and time on Faster CPU, 2 threads</summary>")[1]
+    assert _row(footnote, "head")[-1] == "7.0 s"
+    assert _row(text, "head")[9] != "7.0 s"
 
 
 def test_provenance_names_backbone_splits_machine_versions_and_command(text: str) -> None:
