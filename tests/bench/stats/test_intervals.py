@@ -51,7 +51,7 @@ def test_one_seeds_accuracy_is_the_mean_of_the_examples() -> None:
 
 def test_one_seeds_difference_is_the_paired_t_test_over_examples() -> None:
     first, second = outcomes((0,), 0.6), outcomes((0,), 0.7, salt=1)
-    pair = of_pairs([jackknife.accuracy(found, EXAMPLES) for found in (first, second)]).at([0], [1])
+    pair = of_pairs([jackknife.accuracy(found, EXAMPLES) for found in (first, second)]).at(slice(0, 1), 1)
     expected = scipy.stats.ttest_rel(first.right[0].astype(float), second.right[0].astype(float))
     assert one(pair.p()) == pytest.approx(expected.pvalue, rel=1e-4)
     [interval] = pair.intervals()
