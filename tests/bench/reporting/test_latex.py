@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.reporting.latex import escape, render
@@ -50,6 +50,7 @@ def test_what_latex_would_read_is_printed_as_it_is(text: str, written: str) -> N
 
 
 @given(st.text() | st.text(alphabet="\\{}$&#^_~%-[]*`'\" ^M\n"))
+@settings(deadline=None)
 def test_no_name_becomes_a_command_a_cell_or_a_comment(name: str) -> None:
     text = render([(name, _table(name))])
     commands = re.sub(KNOWN, "", text)

@@ -3,12 +3,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from bench.reporting.markdown import escape, render
-from bench.reporting.model import Cell, Code, Column, Row, Section, Table, Unit, code, paragraph, strong
+from bench.reporting.model import Cell, Code, Column, Picture, Row, Section, Table, Unit, code, paragraph, strong
 from bench.reporting.text import clean
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def _texts(markdown: str) -> list[str]:
 
 
 @given(hostile)
+@settings(deadline=None)
 def test_any_text_in_a_cell_shows_as_it_is_and_leaves_the_table_whole(text: str) -> None:
     columns = (Column("Method"), Column(text), Column("n", Unit.COUNT))
     rows = (Row((Cell(text), Cell(text), Cell(1))), Row((Cell("after"), Cell("it"), Cell(2))))
@@ -62,6 +63,7 @@ def test_any_text_in_a_cell_shows_as_it_is_and_leaves_the_table_whole(text: str)
 
 
 @given(hostile)
+@settings(deadline=None)
 def test_any_text_in_a_title_or_a_sentence_shows_as_it_is(text: str) -> None:
     markdown = render(Section(text, (paragraph(text),)))
     assert [shown for shown in _texts(markdown) if shown] == [s for s in (clean(text), clean(text, 1000)) if s]
@@ -69,6 +71,7 @@ def test_any_text_in_a_title_or_a_sentence_shows_as_it_is(text: str) -> None:
 
 
 @given(hostile)
+@settings(deadline=None)
 @example("a`b")
 def test_any_name_set_as_code_stays_within_its_sentence(text: str) -> None:
     markdown = render(Section("Title", (paragraph("before ", code(text), " after"),)))
@@ -79,10 +82,37 @@ def test_any_name_set_as_code_stays_within_its_sentence(text: str) -> None:
 
 
 @given(hostile)
+@settings(deadline=None)
 @example("```\n# out of the fence\n```")
 def test_a_command_stays_within_its_fence(text: str) -> None:
     tokens = _tokens(render(Section("Title", (Code(text),))))
     assert [token.type for token in tokens] == ["heading_open", "inline", "heading_close", "fence"]
+
+
+@given(hostile)
+@settings(deadline=None)
+def test_a_picture_shows_its_file_whatever_its_words(text: str) -> None:
+    markdown = render(Section("Title", (Picture("pareto", text, text, b""),)), "my report-pictures")
+    [image] = [child for token in _tokens(markdown) for child in token.children or [] if child.type == "image"]
+    assert image.attrs["src"] == "my%20report-pictures/pareto.svg"
+    assert image.content == clean(text, 2000) or {child.type for child in image.children or []} <= {"text"}
+
+
+@given(hostile)
+@settings(deadline=None)
+@example("</summary></details><script>")
+def test_folded_rows_stay_a_table_under_their_words(text: str) -> None:
+    rows = tuple(Row((Cell(name),)) for name in ("first", "second", "third"))
+    markdown = render(Section("Title", (Table((Column("Method"),), rows, 1, text), paragraph("after"))))
+    tokens = _tokens(markdown)
+    assert [token.type for token in tokens if token.type in ("table_open", "html_block")] == [
+        *("table_open", "html_block", "table_open", "html_block")
+    ]
+    assert [token.content for token in tokens if token.type == "html_block"][1] == "</details>\n"
+    assert [token.content for token in tokens if token.type == "inline"] == [
+        *("Title", "Method", "first", "Method", "second", "third", "after")
+    ]
+    assert markdown.count("<") == 4
 
 
 @pytest.mark.parametrize("name", ["lora alpha=128", "learning_rate=0.001", "46.8% ± 1.2", "a: b", "GPT-2", "12.5 s"])

@@ -4,7 +4,7 @@ import csv
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.reporting.model import Cell, Column, Row, Table, Unit
@@ -52,5 +52,6 @@ def test_no_name_is_run_as_a_formula(name: str) -> None:
 
 
 @given(st.text())
+@settings(deadline=None)
 def test_any_name_stays_in_its_cell(name: str) -> None:
     assert [len(row) for row in _read(render([(name, _table(name))]))] == [7, 7]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.reporting.model import Cell, Column, Unit
@@ -49,6 +49,7 @@ def test_what_is_none_shows_as_a_dash(unit: Unit) -> None:
 
 
 @given(st.text(), st.integers(1, 100))
+@settings(deadline=None)
 def test_clean_text_is_one_short_line_without_control_or_direction_characters(text: str, limit: int) -> None:
     shown = clean(text, limit)
     assert len(shown) <= limit
