@@ -1,7 +1,7 @@
 # Two commands on a fresh machine: `make bench` and `make test`. scripts/install.py has what they install, and how.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: bench test torture lint install install-dev help
+.PHONY: bench test coverage torture lint install install-dev help
 
 python := .venv/bin/python
 candidates := $(or $(PYTHON),$(python) python3 python3.13 python3.12 python3.11)
@@ -24,6 +24,9 @@ bench: install ## Install, run the demo study and write its report to results/de
 
 test: install-dev ## Install and run every test; PYTEST_ARGS="-k lora" passes options to pytest.
 	$(python) -m pytest $(PYTEST_ARGS)
+
+coverage: install-dev ## Simulate studies of known truth: do the report's intervals hold? Minutes; the table is in docs/statistics.md.
+	OMP_NUM_THREADS=1 $(python) tests/coverage/check.py
 
 torture: install-dev ## Try for half an hour to lose a record: kills, full disks, damage; TORTURE_ARGS="kill_runs --times 20" for some of it.
 	$(python) tests/torture/run.py $(TORTURE_ARGS)
