@@ -1,7 +1,7 @@
 # Two commands on a fresh machine: `make bench` and `make test`. scripts/install.py has what they install, and how.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: bench test coverage torture lint install install-dev help
+.PHONY: bench test coverage torture gates-proof lint install install-dev help
 
 python := .venv/bin/python
 candidates := $(or $(PYTHON),$(python) python3 python3.13 python3.12 python3.11)
@@ -30,6 +30,9 @@ coverage: install-dev ## Simulate studies of known truth: do the report's interv
 
 torture: install-dev ## Try for half an hour to lose a record: kills, full disks, damage; TORTURE_ARGS="kill_runs --times 20" for some of it.
 	$(python) tests/torture/run.py $(TORTURE_ARGS)
+
+gates-proof: install-dev ## Prove for hours that the gates of speed and memory work; GATES_ARGS="1 2" for some of it.
+	$(python) tests/gates/proof.py $(GATES_ARGS)
 
 lint: install-dev ## Install and check style, format and types.
 	$(python) -m ruff check .

@@ -202,6 +202,22 @@ def budget(
     raise typer.Exit(EXIT_CHANGED if found and not update else 0)
 
 
+@app.command()
+def regress(
+    base: Annotated[str, typer.Argument(metavar="BASE", help="The revision before: a branch, a tag or a commit.")],
+    head: Annotated[str, typer.Argument(metavar="[HEAD]", help="The revision after.")] = "HEAD",
+    margin: Annotated[float, typer.Option(help="How much slower is too slow, as a part of one.", min=0)] = 0.05,
+) -> None:
+    """Time two revisions' benchmarks in alternation; print how they compare as Markdown."""
+    from bench import regress as regression
+    from bench.ratios import Rule
+
+    rule = Rule(margin=margin)
+    outcome = regression.compare(regression.ROOT, base, head, rule, tell=lambda line: typer.echo(line, err=True))
+    typer.echo(regression.report(outcome, base, head, rule))
+    raise typer.Exit(EXIT_CHANGED if outcome.slower else 0)
+
+
 def main() -> None:
     """Run a command; a person's mistake ends with exit code 2 and a line or two, never a traceback."""
     try:

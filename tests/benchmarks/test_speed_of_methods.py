@@ -1,0 +1,51 @@
+"""What each method's training step and inference take, and the pass for kept features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+import methods
+from bench import budget, features, train
+from methods import adapters
+from methods.prepare import head_modules
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from calibrated import Timed
+
+ROWS = np.arange(budget.TRAINING.batch_size)
+STEPS = 4
+"""Training steps a round."""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_training_step(name: str, timed: Timed) -> None:
+    method = methods.get(name)()
+    forward = budget.adapted(method, "packed")
+    if not adapters.count(forward.module)[0]:
+        pytest.skip(f"{name} trains nothing")
+    fitting = train.Fitting(forward, method, budget.passages(), budget.TRAINING, watch=budget.nobody)
+    timed(lambda: [fitting.step(ROWS) for _ in range(STEPS)])
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_inference(name: str, timed: Timed) -> None:
+    forward = budget.adapted(methods.get(name)(), "packed")
+    timed(lambda: train.evaluate(forward, budget.passages()))
+
+
+def test_feature_caching(timed: Timed, tmp_path: Path) -> None:
+    forward = budget.adapted(methods.get("head")(), "packed")
+    (head,) = head_modules(forward.module).values()
+    files = (tmp_path / f"{number}.safetensors" for number in range(1000))
+    timed(lambda file: features.one_pass(forward, head, budget.passages(), file), lambda: (next(files),))
