@@ -75,7 +75,7 @@ def _span(span: Span) -> str:
         return f"**{text}**"
     # A plain span is part of a sentence: the spaces at its ends belong to it.
     before, after = (" " * edge.isspace() for edge in (span.text[:1], span.text[-1:]))
-    return before + text + after
+    return before + text + after if text else before
 
 
 def _picture(block: Picture, folder: str) -> str:

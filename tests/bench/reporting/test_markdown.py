@@ -89,6 +89,10 @@ def test_a_command_stays_within_its_fence(text: str) -> None:
     assert [token.type for token in tokens] == ["heading_open", "inline", "heading_close", "fence"]
 
 
+def test_a_space_between_two_names_stays_one() -> None:
+    assert render(Section("T", (paragraph(code("a"), " ", code("b")),))) == "# T\n\n`a` `b`\n"
+
+
 @given(hostile)
 @settings(deadline=None)
 def test_a_picture_shows_its_file_whatever_its_words(text: str) -> None:
