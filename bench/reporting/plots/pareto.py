@@ -53,7 +53,7 @@ class Axis:
 
 AXES = {
     "live_peak_bytes": Axis(
-        "Memory: live tensors at their peak", size, (("B", 1), ("KiB", 2**10), ("MiB", 2**20), ("GiB", 2**30))
+        "Peak memory of live tensors", size, (("B", 1), ("KiB", 2**10), ("MiB", 2**20), ("GiB", 2**30))
     ),
     "trainable": Axis("Trainable parameters", lambda value: f"{count(value)} parameters"),
     "train_s": Axis("Training time", duration, (("s", 1), ("min", 60), ("h", 3600))),

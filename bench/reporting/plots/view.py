@@ -94,8 +94,8 @@ class View:
 
 
 def safe(text: str) -> str:
-    """Return any text so that plotly, which knows a little HTML and mathematics, shows it as it is."""
-    return html.escape(clean(text), quote=False).replace("$", "&#36;")
+    """Return any text so that plotly, which knows a little HTML, mathematics and templates, shows it as it is."""
+    return html.escape(clean(text), quote=False).replace("$", "&#36;").replace("%{", "&#37;{")
 
 
 def folded(text: str, width: int = 24) -> str:
