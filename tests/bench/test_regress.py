@@ -130,7 +130,7 @@ def repository(tmp_path: Path) -> Path:
     (folder / regress.BENCHMARKS).mkdir(parents=True)
     (folder / regress.BENCHMARKS / "test_it.py").write_text(
         "import speed\n\n"
-        "def test_work(benchmark):\n    benchmark(int)\n    benchmark.extra_info['ratio'] = speed.TIME\n"
+        "def test_work(benchmark):\n    benchmark.pedantic(int)\n    benchmark.extra_info['ratio'] = speed.TIME\n"
     )
     git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@example.org"]
     subprocess.run([*git, "init", "--quiet"], check=True)

@@ -93,7 +93,7 @@ def main() -> None:
     """Prove what is asked for, a line each; exit 1 where something isn't proved."""
     parts = {str(number): part for number, part in enumerate(sabotages.ALL, start=1)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = "; ".join(f"{number}: {part.name}" for number, part in parts.items())
+    names = "; ".join(f"{number}: {part.name}".replace("%", "%%") for number, part in parts.items())
     every = [*parts, "same"]
     parser.add_argument("parts", nargs="*", metavar="PART", choices=every, default=every, help=f"{names}; same")
     parser.add_argument("--times", type=int, default=10, help="how often HEAD is compared with itself")
