@@ -145,8 +145,8 @@ def test_the_confusion_matrix_is_that_of_the_best_and_its_rows_add_up(
 
 
 def test_what_the_records_do_not_tell_is_left_out(tmp_path: Path) -> None:
-    one_epoch = {"quality.epochs": [], "compute": None}
-    build_store(tmp_path, [HEAD, lora(8, 0.45)], changes=one_epoch)
+    untold: dict[str, Any] = {"quality.epochs": [], "compute": None}
+    build_store(tmp_path, [HEAD, lora(8, 0.45)], changes=untold)
     found = _by_name(_analysis(tmp_path))
     assert list(found) == ["pareto", "accuracy", "confusion"]
     assert "memory" not in found["pareto"].alt
