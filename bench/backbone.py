@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench.errors import UsageError
 from bench.spec import BackboneRef
@@ -108,18 +108,33 @@ def load(ref: BackboneRef, styles: int, seed: int) -> PreTrainedModel:
             torch.manual_seed(_RANDOM_WEIGHTS_SEED)
             model = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
     else:
-        model = AutoModelForSequenceClassification.from_pretrained(
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
             ref.folder,
             config=config,
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
-            ignore_mismatched_sizes=True,
+            ignore_mismatched_sizes=True,  # a head for other styles; anything else is refused below
             dtype=torch.float32,
+            output_loading_info=True,
         )
+        _check_loading(ref, model, loading["mismatched_keys"])
     to_linear(model)
     _draw_head(head_modules(model).values(), config, seed)
     return model.float()  # type: ignore[no-any-return]
+
+
+def _check_loading(ref: BackboneRef, model: PreTrainedModel, mismatched: Iterable[tuple[str, Any, Any]]) -> None:
+    """Raise UsageError where weights of the backbone itself have another shape than the configuration says."""
+    from methods.prepare import head_modules
+
+    heads = tuple(f"{name}." for name in head_modules(model))
+    for name, found, expected in mismatched:
+        if not name.startswith(heads):
+            raise UsageError(
+                f"--model {ref.name}: its weights don't fit its config.json: "
+                f"{name} is {tuple(found)} and should be {tuple(expected)}"
+            )
 
 
 def _draw_head(modules: Iterable[nn.Module], config: PreTrainedConfig, seed: int) -> None:

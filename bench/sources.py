@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +11,7 @@ from bench.data import load_hub, load_local, load_open_authors
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bench.data import Corpus
     from bench.record import Preset
@@ -20,19 +20,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Defaults:
-    """What a preset names and states: the backbone, the texts, and how long and in what portions to train."""
+    """What a preset names and states: the backbone, the texts, and how long and in what portions to train.
+
+    `learning_rates` are for its own backbone, by method, where the method's default isn't for one of that size.
+    """
 
     model: str
     data: str
     epochs: int
     batch_size: int
     max_length: int
+    learning_rates: Mapping[str, float] = field(default_factory=dict)
 
 
 PRESETS: dict[Literal["full", "demo"], Defaults] = {
     "full": Defaults("openai-community/gpt2", "hallisky/AuthorMix", epochs=3, batch_size=16, max_length=256),
-    "demo": Defaults("the embedded GPT-2", "open-authors", epochs=3, batch_size=16, max_length=256),
+    "demo": Defaults(
+        *("the embedded GPT-2", "open-authors"),
+        epochs=2,
+        batch_size=16,
+        max_length=256,
+        learning_rates={"head": 1e-2, "lora": 2e-3, "ia3": 2e-2, "prefix": 1e-2},
+    ),
 }
+"""The demo's learning rates did best on its validation split (docs/measuring.md)."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,11 @@ class Sources:
     backbone: BackboneRef
     corpus: Corpus
     fallback: str | None
+
+    @property
+    def learning_rates(self) -> Mapping[str, float]:
+        """The preset's, where the backbone is its own."""
+        return self.defaults.learning_rates if self.backbone.source == "embedded" else {}
 
 
 def resolve(

@@ -145,12 +145,20 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
     return list(seen.values())
 
 
-def variants(chosen: Sequence[str], sweeps: Mapping[str, Mapping[str, Sequence[Any]]]) -> list[Variant]:
-    """Unfold methods and sweeps into variants: a method's own sweep holds where its field isn't set."""
+def variants(
+    chosen: Sequence[str],
+    sweeps: Mapping[str, Mapping[str, Sequence[Any]]],
+    learning_rates: Mapping[str, float] | None = None,
+) -> list[Variant]:
+    """Unfold methods and sweeps into variants: a method's own sweep holds where its field isn't set.
+
+    `learning_rates`, by method, stand in for the methods' own defaults.
+    """
     found = []
     for name in chosen:
         method = methods.get(name)
-        grid = {**method.sweep, **sweeps.get(name, {})}
+        rates = {"learning_rate": (learning_rates[name],)} if learning_rates and name in learning_rates else {}
+        grid = {**method.sweep, **rates, **sweeps.get(name, {})}
         for values in itertools.product(*grid.values()):
             built = method(**dict(zip(grid, values, strict=True)))
             found.append(Variant(method=name, hyperparameters=built.hyperparameters()))

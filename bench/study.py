@@ -18,12 +18,12 @@ from bench.data import text_hash, tokenise
 from bench.errors import UsageError
 from bench.job import Job, examples_path
 from bench.record import Backbone, Data, Majority, Sizes
-from bench.sources import resolve
+from bench.sources import PRESETS, resolve
 from bench.spec import CARD, DataRef, Study, TrainingSpec, Variant, parse_sweeps, variants
 from bench.store import Store, is_uid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bench.data import Corpus, Splits
     from bench.record import Record
@@ -66,8 +66,13 @@ class Request:
     timeout_s: float | None = None
     checkpoint: Literal["auto", "on", "off"] = "auto"
 
-    def variants(self) -> list[Variant]:
-        """Unfold methods and sweeps; what is wrong with them is raised here, before any text is read."""
+    def variants(self, learning_rates: Mapping[str, float] | None = None) -> list[Variant]:
+        """Unfold methods and sweeps; what is wrong with them is raised here, before any text is read.
+
+        `learning_rates` are the preset's; without a backbone at hand, those that the preset named here would use.
+        """
+        if learning_rates is None:
+            learning_rates = PRESETS[self.preset].learning_rates if self.preset and not self.model else {}
         for what, values in (("--methods", self.methods), ("--seeds", self.seeds)):
             if not values:
                 raise UsageError(f"{what} names nothing; leave it out for the default")
@@ -79,7 +84,7 @@ class Request:
                 raise UsageError(f"--seeds {seed}: a seed is a whole number from 0 to {_LARGEST_SEED}")
         for name in self.methods:
             methods.get(name)
-        return variants(self.methods, parse_sweeps(self.settings, self.methods))
+        return variants(self.methods, parse_sweeps(self.settings, self.methods), learning_rates)
 
 
 @dataclass(frozen=True)
@@ -94,12 +99,13 @@ class Prepared:
 
 def prepare(request: Request) -> Prepared:
     """Find the backbone and the texts and unfold the grid. Raises UsageError for what is wrong."""
-    chosen = request.variants()
+    request.variants()
     device = machine.resolve_device(request.device)
     sources = resolve(request.preset, request.model, request.data, request.categories, request.train_size)
     if sources.fallback:
         console.warn("This is not GPT-2 124M on AuthorMix", _explain(sources, sources.fallback))
     corpus = sources.corpus
+    chosen = request.variants(sources.learning_rates)
     training = TrainingSpec(
         epochs=request.epochs or sources.defaults.epochs,
         max_steps=request.max_steps,

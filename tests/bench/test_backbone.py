@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from bench import backbone
+from bench.errors import UsageError
 from methods.prepare import head_modules
 
 if TYPE_CHECKING:
@@ -72,6 +73,14 @@ def test_a_head_saved_for_other_styles_is_drawn_anew(gpt2: Path, tmp_path: Path)
     found = [backbone.load(backbone.local(folder), 3, 5).state_dict() for folder in (gpt2, tmp_path)]
     assert found[0].keys() == found[1].keys()
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_weights_of_another_shape_than_the_configuration_says_are_refused(gpt2: Path, tmp_path: Path) -> None:
+    shutil.copytree(gpt2, tmp_path / "model")
+    config = json.loads((gpt2 / "config.json").read_text())
+    (tmp_path / "model/config.json").write_text(json.dumps({**config, "n_positions": config["n_positions"] * 2}))
+    with pytest.raises(UsageError, match=r"transformer\.wpe\.weight is .* and should be"):
+        backbone.load(backbone.local(tmp_path / "model"), 3, 0)
 
 
 def test_without_weights_it_is_random_says_so_and_is_the_same_every_time(gpt2: Path, tmp_path: Path) -> None:

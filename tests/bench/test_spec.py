@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+import methods
 from bench.spec import BackboneRef, DataRef, RunSpec, Spec, Study, TrainingSpec, Variant, variants
 
 LORA = Variant(
@@ -126,3 +127,13 @@ def test_a_label_tells_what_differs_from_the_defaults() -> None:
     [variant] = variants(("lora",), {"lora": {"alpha": [32], "r": [4], "targets": [("c_proj",)]}})
     assert variant.label == "lora r=4 alpha=32 targets=['c_proj']"
     assert variants(("head",), {})[0].label == "head"
+
+
+def test_a_presets_learning_rate_stands_in_for_the_methods_own_and_gives_way_to_what_was_set() -> None:
+    rates = {"lora": 0.25}
+    found = variants(("head", "lora"), {}, rates)
+    by_method = {variant.method: variant.hyperparameters["learning_rate"] for variant in found}
+    assert by_method == {"head": methods.get("head")().learning_rate, "lora": 0.25}
+    assert [v.hyperparameters["alpha"] for v in found if v.method == "lora"] == [8, 32, 128]
+    asked = variants(("lora",), {"lora": {"learning_rate": [0.5], "alpha": [8]}}, rates)
+    assert [variant.hyperparameters["learning_rate"] for variant in asked] == [0.5]
