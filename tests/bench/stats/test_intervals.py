@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 import statsmodels.api as sm
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.power import TTestPower
@@ -105,6 +105,7 @@ def test_a_difference_is_over_the_seeds_that_both_have() -> None:
     assert every.at(0).p()[2] == 1
 
 
+@settings(deadline=None)
 @given(st.floats(1e-3, 0.2), st.floats(0, 1e-3), st.floats(1e-8, 1e-3), st.integers(1, 5), st.integers(2, 800))
 def test_the_interval_at_the_level_p_just_reaches_0(
     mean: float, seed: float, test: float, seeds: int, clusters: int

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from record_factory import DEMO, HEAD_PARAMETERS, Variant, build_store, lora, make_record
 
@@ -34,6 +34,7 @@ def place(found: Analysis, method: str) -> int:
     return [summary.method for summary in found.comparison.summaries].index(method)
 
 
+@settings(deadline=None)
 @given(st.lists(POINT, min_size=1, max_size=8))
 def test_on_the_front_is_whom_no_other_beats(points: list[tuple[int, int]]) -> None:
     expected = [
