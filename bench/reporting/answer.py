@@ -60,19 +60,12 @@ def answer(layout: Layout) -> Paragraph:
     scored = [place for place, summary in enumerate(layout.summaries) if summary.accuracy]
     if not scored:
         return paragraph(strong("No run has a result."), " What failed stands below.")
-    useful = [place for place in scored if beats_majority(analysis, place)]
+    useful = [place for place in scored if analysis.above_majority[place]]
     if not useful:
         return paragraph(*_useless(layout, scored[0]), *_doubt(layout))
     tested = scored[0] in analysis.top
     top = [place for place in scored if place in analysis.top] if tested else scored[:1]
     return paragraph(*_lead(layout, top, scored), *_costs(layout, top), *_cheaper(layout, top, useful), *_doubt(layout))
-
-
-def beats_majority(analysis: Analysis, place: int) -> bool:
-    """Whether a variant is known to be better than always naming the most frequent style."""
-    interval, estimate = analysis.accuracy[place], analysis.comparison.summaries[place].accuracy
-    majority = analysis.comparison.majority.accuracy
-    return interval.low > majority if interval else estimate is not None and estimate.mean > majority
 
 
 def accuracy(analysis: Analysis, place: int) -> str:

@@ -27,7 +27,7 @@ COMMANDS_SHOWN = 5
 
 def comparison(records: Iterable[Record]) -> list[tuple[str, Table]]:
     """The comparison tables by the records alone, each with a heading that tells it from others, the newest first."""
-    return comparison_tables([unanalysed(found) for found in stats.comparisons(records)])
+    return comparison_tables([stats.without_predictions(found) for found in stats.comparisons(records)])
 
 
 def comparison_tables(analyses: list[Analysis]) -> list[tuple[str, Table]]:
@@ -43,7 +43,7 @@ def analyses(records: Iterable[Record], folder: Path | None, reference: str | No
     """
     found = stats.comparisons(records)
     if folder is None:
-        return [unanalysed(one) for one in found]
+        return [stats.without_predictions(one) for one in found]
     refused: list[UsageError] = []
     analysed = []
     for one in found:
@@ -55,24 +55,6 @@ def analyses(records: Iterable[Record], folder: Path | None, reference: str | No
     if refused and len(refused) == len(found):
         raise refused[0]
     return analysed
-
-
-def unanalysed(found: Comparison) -> Analysis:
-    """What is known without the predictions: means and deviations, but no interval and no difference."""
-    nothing = (None,) * len(found.summaries)
-    return stats.Analysis(
-        comparison=found,
-        outcomes=nothing,
-        missing=(),
-        accuracy=nothing,
-        macro_f1=nothing,
-        reference=None,
-        differences=nothing,
-        top=frozenset(),
-        detectable=None,
-        clustered=False,
-        fronts=(),
-    )
 
 
 def report(

@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from bench import stats
 from bench.errors import UsageError
 from bench.reporting import provenance, tables, words
-from bench.reporting.document import analyses, unanalysed
+from bench.reporting.document import analyses
 from bench.reporting.layout import Layout
 from bench.reporting.model import Cell, Column, Row, Section, Unit, code, paragraph, strong
 from bench.reporting.text import count, points
@@ -59,7 +60,8 @@ class Pair:
         found = self.a.comparison
         merged = tuple(a or b for a, b in map(self.summaries, range(len(self.places))))
         records = (*found.records, *self.b.comparison.records)
-        return Layout(unanalysed(replace(found, records=records, summaries=tuple(filter(None, merged)))))
+        both = replace(found, records=records, summaries=tuple(filter(None, merged)))
+        return Layout(stats.without_predictions(both))
 
 
 def pairs(a: tuple[Path, Contents], b: tuple[Path, Contents]) -> list[Pair]:

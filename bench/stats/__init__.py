@@ -1,6 +1,6 @@
 """Records -> estimates: what is known of each variant and how surely. Values only; words are for bench.reporting."""
 
-from bench.stats.analysis import Analysis, analyse
+from bench.stats.analysis import Analysis, analyse, without_predictions
 from bench.stats.differences import Difference, Verdict
 from bench.stats.intervals import Interval
 from bench.stats.outcomes import Outcomes
@@ -41,4 +41,5 @@ __all__ = [
     "estimate",
     "has_result",
     "turned_up",
+    "without_predictions",
 ]

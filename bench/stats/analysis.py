@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from bench.stats import jackknife
 from bench.stats.differences import against, top_group
 from bench.stats.intervals import of_each, of_pairs
 from bench.stats.outcomes import read
-from bench.stats.pareto import fronts
+from bench.stats.pareto import above_majority, fronts
 from bench.stats.reference import find
 
 if TYPE_CHECKING:
@@ -51,6 +52,11 @@ class Analysis:
     clustered: bool
     fronts: tuple[Front, ...]
 
+    @cached_property
+    def above_majority(self) -> tuple[bool, ...]:
+        """Which are known to do better than always naming the most frequent style."""
+        return above_majority(self.comparison, self.accuracy)
+
 
 def analyse(comparison: Comparison, folder: Path, reference: str | None = None) -> Analysis:
     """Analyse the predictions that lie in the store `folder` beside the comparison's records.
@@ -64,25 +70,42 @@ def analyse(comparison: Comparison, folder: Path, reference: str | None = None) 
     chosen = find(comparison.summaries, known, reference)
     clusters, clustered = _clusters(known.values())
     if clusters is None:
-        nothing = (None,) * len(found)
-        none = fronts(comparison, found, None)
-        return Analysis(comparison, found, missing, nothing, nothing, None, nothing, frozenset(), None, False, none)
+        return without_predictions(comparison, missing)
     accuracies = [jackknife.accuracy(outcomes, clusters) for outcomes in known.values()]
     macro_f1 = [jackknife.macro_f1(outcomes, clusters) for outcomes in known.values()]
+    intervals = _placed(known, of_each(accuracies).intervals(within=(0, 1)), len(found))
     every = of_pairs(accuracies)
     differences, detectable = _against(every, known, chosen)
     return Analysis(
         comparison=comparison,
         outcomes=found,
         missing=missing,
-        accuracy=_placed(known, of_each(accuracies).intervals(within=(0, 1)), len(found)),
+        accuracy=intervals,
         macro_f1=_placed(known, of_each(macro_f1).intervals(within=(0, 1)), len(found)),
         reference=chosen,
         differences=_placed(known, differences, len(found)),
         top=frozenset(place for place, on in zip(known, top_group(every), strict=True) if on),
         detectable=detectable,
         clustered=clustered,
-        fronts=fronts(comparison, found, clusters),
+        fronts=fronts(comparison, found, clusters, above_majority(comparison, intervals)),
+    )
+
+
+def without_predictions(comparison: Comparison, missing: tuple[str, ...] = ()) -> Analysis:
+    """What the records alone tell: means and deviations, but no interval and no difference."""
+    nothing = (None,) * len(comparison.summaries)
+    return Analysis(
+        comparison=comparison,
+        outcomes=nothing,
+        missing=missing,
+        accuracy=nothing,
+        macro_f1=nothing,
+        reference=None,
+        differences=nothing,
+        top=frozenset(),
+        detectable=None,
+        clustered=False,
+        fronts=fronts(comparison, nothing, None, above_majority(comparison, nothing)),
     )
 
 

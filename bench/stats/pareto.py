@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.record import Majority, Record
+    from bench.stats.intervals import Interval
     from bench.stats.outcomes import Outcomes
     from bench.stats.summaries import Comparison, Summary
 
@@ -47,16 +48,31 @@ class _Drawn:
     majority: NDArray[Any]
 
 
+def above_majority(comparison: Comparison, intervals: Sequence[Interval | None]) -> tuple[bool, ...]:
+    """By the summary's place, whether it is known to do better than always naming the most frequent style.
+
+    `intervals` are the accuracies'; without one, the mean decides.
+    """
+    lowest = [
+        interval.low if interval else summary.accuracy.mean if summary.accuracy else -np.inf
+        for summary, interval in zip(comparison.summaries, intervals, strict=True)
+    ]
+    return tuple(accuracy > comparison.majority.accuracy for accuracy in lowest)
+
+
 def fronts(
-    comparison: Comparison, outcomes: Sequence[Outcomes | None], clusters: NDArray[Any] | None
+    comparison: Comparison,
+    outcomes: Sequence[Outcomes | None],
+    clusters: NDArray[Any] | None,
+    above: Sequence[bool],
 ) -> tuple[Front, ...]:
-    """The front for each cost; variants whose accuracy isn't above the majority class's are never on it.
+    """The front for each cost; variants that aren't `above` the majority class, by place, are never on it.
 
     `clusters` [examples] numbers each test example's cluster from 0; None where no predictions are there.
     """
     known = {place: found for place, found in enumerate(outcomes) if found}
     drawn = None if clusters is None else _draw(known, clusters, comparison.majority)
-    return tuple(_front(comparison, cost, drawn) for cost in get_args(Cost))
+    return tuple(_front(comparison, cost, drawn, above) for cost in get_args(Cost))
 
 
 def _draw(outcomes: Mapping[int, Outcomes], clusters: NDArray[Any], majority: Majority) -> _Drawn:
@@ -71,24 +87,26 @@ def _draw(outcomes: Mapping[int, Outcomes], clusters: NDArray[Any], majority: Ma
     return _Drawn(draws, seeds, accuracies, by_run[:, 0])
 
 
-def _front(comparison: Comparison, cost: Cost, drawn: _Drawn | None) -> Front:
+def _front(comparison: Comparison, cost: Cost, drawn: _Drawn | None, above: Sequence[bool]) -> Front:
     estimates = [getattr(summary, cost) for summary in comparison.summaries]
     costs = [found.mean if found else None for found in estimates]
-    above = {
+    eligible = {
         place: summary.accuracy.mean
         for place, summary in enumerate(comparison.summaries)
-        if summary.accuracy and summary.accuracy.mean > comparison.majority.accuracy and costs[place] is not None
+        if summary.accuracy and above[place] and costs[place] is not None
     }
     sign = -1 if cost == "eval_tokens_per_s" else 1
-    on = on_front(np.array([[*above.values()]]), sign * np.array([[costs[place] for place in above]], dtype=float))
+    on = on_front(
+        np.array([[*eligible.values()]]), sign * np.array([[costs[place] for place in eligible]], dtype=float)
+    )
     shares: dict[int, float] = {}
     if drawn:
         shares = {place: 0.0 for place in drawn.accuracies if costs[place] is not None}
-        shares |= _shares(comparison, cost, sign, drawn, [place for place in above if place in shares])
+        shares |= _shares(comparison, cost, sign, drawn, [place for place in eligible if place in shares])
     return Front(
         cost,
         tuple(costs),
-        frozenset(place for place, member in zip(above, on[0], strict=True) if member),
+        frozenset(place for place, member in zip(eligible, on[0], strict=True) if member),
         tuple(shares.get(place) for place in range(len(costs))),
     )
 

@@ -46,12 +46,8 @@ class View:
 
     @cached_property
     def useful(self) -> list[int]:
-        """Those of them that do better than the majority class, by the interval where it is known, else by the mean."""
-        return [place for place in self.scored if self._lowest(place) > self.majority]
-
-    def _lowest(self, place: int) -> float:
-        interval = self.analysis.accuracy[place]
-        return min(self.mean(place), interval.low) if interval else self.mean(place)
+        """Those of them that are known to do better than the majority class."""
+        return [place for place in self.scored if self.analysis.above_majority[place]]
 
     def estimate(self, place: int) -> Estimate:
         """The accuracy of a variant with a result."""

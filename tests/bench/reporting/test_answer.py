@@ -9,7 +9,6 @@ from record_factory import Variant, make_record
 
 from bench import stats
 from bench.reporting.answer import answer, listed
-from bench.reporting.document import unanalysed
 from bench.reporting.layout import Layout
 from bench.stats import Analysis, Interval
 
@@ -40,7 +39,7 @@ def _analysis(
             "parameters.adapter_bytes": adapter,
         }
         runs += [make_record(Variant(method), seed, {**figures, **(changes or {})}) for seed in range(seeds)]
-    analysis = unanalysed(stats.comparisons(runs)[0])
+    analysis = stats.without_predictions(stats.comparisons(runs)[0])
     if not top:
         return analysis
     names = [summary.method for summary in analysis.comparison.summaries]

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from record_factory import DEMO, Variant, build_store, failed_record, lora
 
 from bench import stats
-from bench.reporting.document import unanalysed
 from bench.reporting.plots import pictures
 from bench.reporting.plots.labels import FAR, LETTER, LINE, SLACK, Label, put_labels
 from bench.store import Store
@@ -153,7 +152,7 @@ def test_what_the_records_do_not_tell_is_left_out(tmp_path: Path) -> None:
 
 
 def test_without_predictions_there_are_means_and_no_intervals(analysis: Analysis) -> None:
-    found = _by_name(unanalysed(analysis.comparison))
+    found = _by_name(stats.without_predictions(analysis.comparison))
     assert list(found) == ["accuracy", "learning-curves", "alpha-sweep"]
     assert "can't be told" not in found["accuracy"].alt
     assert "–" not in " ".join(_hovers(found["accuracy"]))
@@ -163,7 +162,7 @@ def test_one_run_and_runs_that_failed_are_no_error(tmp_path: Path) -> None:
     [only] = stats.comparisons(build_store(tmp_path, [HEAD], seeds=[0]))
     assert "accuracy" in [picture.name for picture in pictures(stats.analyse(only, tmp_path))]
     [failed] = stats.comparisons([failed_record(HEAD)])
-    assert pictures(unanalysed(failed)) == []
+    assert pictures(stats.without_predictions(failed)) == []
 
 
 def test_any_name_can_be_drawn_and_is_neither_markup_nor_mathematics(tmp_path: Path) -> None:

@@ -72,6 +72,20 @@ def test_no_better_than_the_majority_class_is_never_on_it_even_alone(tmp_path: P
         assert found.members == frozenset()
 
 
+def test_a_mean_above_the_majority_class_is_not_enough_for_the_front(tmp_path: Path) -> None:
+    variants = (lora(8, 0.5), Variant("ia3", accuracy=0.3, adapter_parameters=9))
+    probe = analysed(tmp_path / "probe", *variants)
+    interval = probe.accuracy[place(probe, "ia3")]
+    assert interval is not None
+    assert place(probe, "ia3") in front(probe, "trainable").members
+    between = {"data.majority": {"style": "Jay", "accuracy": (interval.low + 0.3) / 2, "macro_f1": 0.1}}
+    records = build_store(tmp_path / "store", variants, changes=between)
+    [comparison] = stats.comparisons(records)
+    found = stats.analyse(comparison, tmp_path / "store")
+    assert found.above_majority == (True, False)
+    assert place(found, "ia3") not in front(found, "trainable").members
+
+
 def test_shares_of_equally_dear_variants_tell_how_sure_the_better_one_is(tmp_path: Path) -> None:
     clear = analysed(tmp_path / "clear", lora(8, 0.3), lora(32, 0.6))
     assert front(clear, "trainable").shares == (1.0, 0.0)
