@@ -40,10 +40,14 @@ class CachedForward(Forward):
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass of the backbone over a split: its features [n, width] in fp32, and what it costs or cost."""
+    """One pass of the backbone over a split: its features [n, width] in fp32, and what it costs or cost.
+
+    `padding_share` is the share of the token slots that held padding.
+    """
 
     features: torch.Tensor
     cost: measure.Phase
+    padding_share: float
     reused: bool
 
 
@@ -52,12 +56,13 @@ def one_pass(forward: Forward, head: torch.nn.Module, split: TokenSplit, path: P
 
     The cost that is kept beside the features is the one of the run that computed them.
     """
+    batches = eval_batches(split.lengths, BATCH_SIZE)
+    padding_share = 1 - int(split.lengths.sum()) / sum(forward.slots(split, rows) for rows in batches)
     costs = path.with_suffix(".json")
     if costs.exists():
         cost = measure.Phase(**json.loads(costs.read_text()))
-        return Pass(load_file(path, device=forward.device)["features"], cost, reused=True)
+        return Pass(load_file(path, device=forward.device)["features"], cost, padding_share, reused=True)
     found = []
-    batches = eval_batches(split.lengths, BATCH_SIZE)
     with measure.phase(forward.device) as cost, torch.inference_mode():
         for rows in batches:
             found.append(forward.head_input(head, split, rows))
@@ -65,4 +70,4 @@ def one_pass(forward: Forward, head: torch.nn.Module, split: TokenSplit, path: P
     features = torch.empty_like(torch.cat(found)).index_copy_(0, order, torch.cat(found))
     save_file({"features": features.cpu()}, path)
     write_atomically(costs, json.dumps(vars(cost)).encode())  # its being there says that the features are whole
-    return Pass(features, cost, reused=False)
+    return Pass(features, cost, padding_share, reused=False)

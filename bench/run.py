@@ -70,7 +70,7 @@ class Run:
         return Outcome(
             backbone_parameters=backbone_parameters,
             steps=len(fit.tokens),
-            padding_share=fit.padding_share,
+            padding_share=passes["train"].padding_share if "train" in passes else fit.padding_share,
             feature_cache=bool(passes),
             parameters=parameters,
             quality=self._quality(fit, evaluation.logits),

@@ -11,7 +11,7 @@ import torch
 import methods
 from bench import backbone, features, train
 from bench.costs import Costs
-from bench.data import load_local, tokenise
+from bench.data import eval_batches, load_local, tokenise
 from bench.features import CachedForward
 from bench.forward import Forward
 from bench.measure import Phase
@@ -59,6 +59,16 @@ def test_the_head_reads_the_same_from_kept_features(
     torch.testing.assert_close(cached(test, rows), forward(test, rows), rtol=1e-4, atol=1e-5)
 
 
+def test_the_padding_is_the_passes_own(bert: Path, texts: Path, tmp_path: Path) -> None:
+    train = splits(bert, texts).train
+    _, forward, head = adapted("head", bert)
+    batches = eval_batches(train.lengths, features.BATCH_SIZE)
+    slots = sum(len(rows) * train.lengths[rows].max() for rows in batches)
+    found = features.one_pass(forward, head, train, tmp_path / "train.safetensors")
+    assert found.padding_share == pytest.approx(1 - train.lengths.sum() / slots)
+    assert found.padding_share > 0
+
+
 def test_training_on_kept_features_ends_where_the_long_way_ends(gpt2: Path, texts: Path, tmp_path: Path) -> None:
     found = splits(gpt2, texts)
     results: list[tuple[Any, Any]] = []
@@ -98,9 +108,9 @@ def test_each_run_is_charged_the_pass_reused_or_not(gpt2: Path, texts: Path) -> 
     nothing = torch.empty(0)
     for reused in (True, False):
         passes = {
-            "train": features.Pass(nothing, Phase(seconds=10.0, peak_bytes=900), reused),
-            "validation": features.Pass(nothing, Phase(seconds=3.0, peak_bytes=5_000), reused),
-            "test": features.Pass(nothing, Phase(seconds=4.0, peak_bytes=700), reused),
+            "train": features.Pass(nothing, Phase(seconds=10.0, peak_bytes=900), 0.0, reused),
+            "validation": features.Pass(nothing, Phase(seconds=3.0, peak_bytes=5_000), 0.0, reused),
+            "test": features.Pass(nothing, Phase(seconds=4.0, peak_bytes=700), 0.0, reused),
         }
         fit = train.Fit(step_s=[0.5] * 8, tokens=[10] * 8, samples=[2] * 8, peak_bytes=300)
         evaluation = train.Evaluation(np.empty((0, STYLES), np.float32), Phase(seconds=1.0, peak_bytes=200), 0)
