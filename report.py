@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import bench.record as schema
 from bench.errors import UsageError
 from bench.reporting import latex, markdown, pair, report, spreadsheet
 from bench.reporting.document import analyses, comparison_tables
@@ -158,26 +157,10 @@ def _read(folder: Path) -> tuple[Path, Contents]:
 
 def _contents(folder: Path) -> Contents:
     """Read a store; a record whose predictions alone are missing or damaged still tells its figures."""
-    contents = Store(folder).read()
-    kept, unreadable = list(contents.records), []
-    for path, reason in contents.unreadable:
-        if record := _without_predictions(path):
-            kept.append(record)
-        else:
-            unreadable.append((path, reason))
-    return Contents(tuple(sorted(kept, key=lambda record: (record.created_at, record.uid))), tuple(unreadable))
-
-
-def _without_predictions(path: Path) -> schema.Record | None:
-    """Return the record if it is whole by itself, so made that damaged predictions can't be taken for good ones."""
-    try:
-        record = schema.loads(path.read_bytes())
-    except (schema.RecordError, OSError):
-        return None
-    if record.uid != path.stem or record.quality is None:
-        return None
-    lost = f"{record.quality.predictions} is missing or was changed"
-    return record.model_copy(update={"quality": record.quality.model_copy(update={"predictions": lost})})
+    found = Store(folder).read()
+    partial = {record.uid for record in found.partial}
+    records = sorted((*found.records, *found.partial), key=lambda record: (record.created_at, record.uid))
+    return Contents(tuple(records), tuple((path, why) for path, why in found.unreadable if path.stem not in partial))
 
 
 def _newest() -> tuple[Path, Contents]:

@@ -26,10 +26,22 @@ _UID = re.compile(r"[0-9a-f]{16}")
 
 @dataclass(frozen=True)
 class Contents:
-    """What a store holds: its records, oldest first, and the files that couldn't be read, with the reason."""
+    """What a store holds: its records, oldest first, and the files that couldn't be read, with the reason.
+
+    `partial` are those of the unreadable that are whole but for their predictions.
+    """
 
     records: tuple[schema.Record, ...]
     unreadable: tuple[tuple[Path, str], ...]
+    partial: tuple[schema.Record, ...] = ()
+
+
+class PredictionsError(schema.RecordError):
+    """The predictions of `record`, which is whole itself, are missing or damaged."""
+
+    def __init__(self, record: schema.Record, reason: str) -> None:
+        super().__init__(reason)
+        self.record = record
 
 
 def is_uid(text: str) -> bool:
@@ -64,7 +76,7 @@ class Store:
         """
         if not self.folder.is_dir():
             raise UsageError(f"no store at {self.folder}: run `python -m bench run` first, or name another folder")
-        records, unreadable = [], []
+        records, unreadable, partial = [], [], []
         for path in sorted(self.folder.glob("*.json")):
             try:
                 records.append(self._load(path))
@@ -75,8 +87,10 @@ class Store:
                 continue  # another study has just set it aside
             except (schema.RecordError, OSError) as error:
                 unreadable.append((path, str(error)))
+                if isinstance(error, PredictionsError):
+                    partial.append(error.record)
         records.sort(key=lambda record: (record.created_at, record.uid))
-        return Contents(tuple(records), tuple(unreadable))
+        return Contents(tuple(records), tuple(unreadable), tuple(partial))
 
     def find(self, uid: str) -> schema.Record | None:
         """Return the record of the run `uid`, None where there is none. Raises RecordError for a damaged one."""
@@ -95,9 +109,9 @@ class Store:
             try:
                 found = hashlib.sha256(predictions.read_bytes()).hexdigest()
             except OSError as error:
-                raise schema.RecordError(f"its predictions can't be read: {error.strerror}") from error
+                raise PredictionsError(record, f"its predictions can't be read: {error.strerror}") from error
             if found != record.quality.predictions_sha256:
-                raise schema.RecordError("its predictions were changed or damaged")
+                raise PredictionsError(record, "its predictions were changed or damaged")
         return record
 
     def set_aside(self, path: Path) -> Path | None:

@@ -160,7 +160,8 @@ def test_a_record_whose_predictions_are_missing_or_were_changed_still_tells_its_
     [row] = [line for line in text.splitlines() if line.startswith("| head ")][:1]
     assert re.match(r"\| head \| [\d.]+% ± [\d.]+ \|", re.sub(" +", " ", row))
     assert "Predictions couldn't be read" in text
-    assert text.count(".parquet is missing or was changed") == 2
+    reason = "can't be read: No such file" if damage == "missing" else "was changed or damaged"
+    assert text.count(f".parquet): the file {reason}") == 2
     assert "left out" not in text
 
 
@@ -170,7 +171,7 @@ def test_a_table_by_itself_says_on_the_side_what_it_lacks(tmp_path: Path) -> Non
     (tmp_path / "0123456789abcdef.json").write_text("{", encoding="utf-8")
     done = _report(str(tmp_path), "-o", str(tmp_path / "x.csv"), cwd=tmp_path)
     assert "0123456789abcdef.json is left out" in done.stderr
-    assert f"{path.name} is missing or was changed" in done.stderr
+    assert f"({path.name}): the file can't be read" in done.stderr
 
 
 def test_two_stores_are_put_side_by_side(results: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -98,11 +99,14 @@ def _read(run: Record, folder: Path) -> _Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = folder / _name(run)
-    if not path.is_file():
-        raise _Unreadable("there is no such file")
     try:
-        table = pq.ParquetFile(path).read(columns=_COLUMNS, use_threads=False)
+        content = (folder / _name(run)).read_bytes()
+    except OSError as error:
+        raise _Unreadable(f"the file can't be read: {error.strerror}") from error
+    if run.quality and run.quality.predictions_sha256 not in (None, hashlib.sha256(content).hexdigest()):
+        raise _Unreadable("the file was changed or damaged")
+    try:
+        table = pq.ParquetFile(pa.BufferReader(content)).read(columns=_COLUMNS, use_threads=False)
         columns = {name: table.column(name).combine_chunks() for name in table.column_names}
     except (pa.ArrowException, OSError) as error:
         raise _Unreadable(f"not a table of predictions: {str(error).splitlines()[0]}") from error

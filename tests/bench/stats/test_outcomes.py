@@ -72,7 +72,7 @@ def test_a_file_that_is_gone_or_no_parquet_is_told(tmp_path: Path) -> None:
     (tmp_path / f"{records[0].uid}.parquet").unlink()
     (tmp_path / f"{records[1].uid}.parquet").write_bytes(b"PAR1 nothing")
     gone, torn = analysed(tmp_path, records).missing
-    assert gone == f"lora, seed 0 ({records[0].uid}.parquet): there is no such file"
+    assert gone == f"lora, seed 0 ({records[0].uid}.parquet): the file can't be read: No such file or directory"
     assert torn.startswith(f"lora, seed 1 ({records[1].uid}.parquet): not a table of predictions")
 
 
