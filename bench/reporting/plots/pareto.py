@@ -272,9 +272,9 @@ def _front_line(panel: Panel) -> dict[str, Any]:
 
 
 def _points(panel: Panel, labels: Sequence[Label], on: bool) -> dict[str, Any]:
-    """The points on the front or those that aren't, as one of plotly's traces."""
+    """The points on the front or those that aren't, as one of plotly's traces; plotly draws no line to a far name."""
     places = [place for place in panel.places if (place in panel.front.members) == on]
-    written = {label.place: label for label in labels}
+    written = {label.place: label for label in labels if not label.far}
     colour = drawing.BLUE if on else drawing.GREY
     return {
         "type": "scatter",

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import plotly.graph_objects
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from record_factory import DEMO, Variant, build_store, failed_record, lora
 
@@ -153,7 +153,7 @@ def test_what_the_records_do_not_tell_is_left_out(tmp_path: Path) -> None:
 
 def test_without_predictions_there_are_means_and_no_intervals(analysis: Analysis) -> None:
     found = _by_name(stats.without_predictions(analysis.comparison))
-    assert list(found) == ["accuracy", "learning-curves", "alpha-sweep"]
+    assert list(found) == ["pareto", "accuracy", "learning-curves", "alpha-sweep"]
     assert "can't be told" not in found["accuracy"].alt
     assert "–" not in " ".join(_hovers(found["accuracy"]))
 
@@ -203,6 +203,7 @@ def _box(label: Label, point: tuple[float, float]) -> tuple[float, float, float,
     return left, bottom, left + wide, bottom + high
 
 
+@settings(deadline=None)  # a busy machine is no error
 @given(st.lists(st.tuples(st.floats(0, PANEL[0]), st.floats(0, PANEL[1])), max_size=12))
 def test_names_never_cover_each_other(spots: list[tuple[float, float]]) -> None:
     points = dict(enumerate(spots))
