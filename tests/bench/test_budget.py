@@ -10,7 +10,7 @@ from commands import call
 
 import methods
 from bench import budget, packed
-from bench.budget import Budget, Difference, Key
+from bench.budget import Budget, Difference, Key, Versions
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def test_a_new_method_and_one_that_is_gone_differ() -> None:
 
 
 def test_an_update_keeps_other_versions_and_is_what_the_check_wants(frozen_only: Path) -> None:
-    others = {("1.0", "2.0", "3.0"): {Key("lora", "packed", "train", "flops"): 7}}
+    others: dict[Versions, Budget] = {("1.0", "2.0", "3.0"): {Key("lora", "packed", "train", "flops"): 7}}
     budget.write(others, frozen_only)
     written = budget.update(frozen_only)
     assert {each.before for each in written} == {None}

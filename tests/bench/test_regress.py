@@ -70,7 +70,7 @@ def test_at_the_margin_itself_the_correction_keeps_alarms_rare() -> None:
     for _ in range(tried):
         times = 1 + rule.margin + 0.02 * rng.standard_normal(rule.most)
         for level in alarms:
-            found = [ratio(np.ones(n), times[:n], level) for n in rule.rounds(15)]
+            found = [ratio([1.0] * n, times[:n].tolist(), level) for n in rule.rounds(15)]
             alarms[level] += any(rule.judge(each.low, each.high) is Verdict.SLOWER for each in found)
     assert alarms[rule.level(15)] / tried < 0.02
     assert alarms[rule.confidence] > 4 * alarms[rule.level(15)]

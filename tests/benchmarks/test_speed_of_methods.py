@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from calibrated import Timed
+    from transformers import PreTrainedModel
 
 ROWS = np.arange(budget.TRAINING.batch_size)
 STEPS = 4
@@ -46,6 +47,6 @@ def test_inference(name: str, timed: Timed) -> None:
 
 def test_feature_caching(timed: Timed, tmp_path: Path) -> None:
     forward = budget.adapted(methods.get("head")(), "packed")
-    (head,) = head_modules(forward.module).values()
+    (head,) = head_modules(cast("PreTrainedModel", forward.module)).values()
     files = (tmp_path / f"{number}.safetensors" for number in range(1000))
     timed(lambda file: features.one_pass(forward, head, budget.passages(), file), lambda: (next(files),))
