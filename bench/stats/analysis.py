@@ -75,7 +75,8 @@ def analyse(comparison: Comparison, folder: Path, reference: str | None = None) 
     macro_f1 = [jackknife.macro_f1(outcomes, clusters) for outcomes in known.values()]
     intervals = _placed(known, of_each(accuracies).intervals(within=(0, 1)), len(found))
     every = of_pairs(accuracies)
-    differences, detectable = _against(every, known, chosen)
+    above = above_majority(comparison, intervals)
+    differences, detectable = _against(every, known, chosen, above)
     return Analysis(
         comparison=comparison,
         outcomes=found,
@@ -87,7 +88,7 @@ def analyse(comparison: Comparison, folder: Path, reference: str | None = None) 
         top=frozenset(place for place, on in zip(known, top_group(every), strict=True) if on),
         detectable=detectable,
         clustered=clustered,
-        fronts=fronts(comparison, found, clusters, above_majority(comparison, intervals)),
+        fronts=fronts(comparison, found, clusters, above),
     )
 
 
@@ -121,9 +122,13 @@ def _clusters(known: Collection[Outcomes]) -> tuple[NDArray[Any] | None, bool]:
 
 
 def _against(
-    every: Figures, known: Collection[int], reference: int | None
+    every: Figures, known: Collection[int], reference: int | None, above: Sequence[bool]
 ) -> tuple[list[Difference | None], float | None]:
-    """The differences from the reference of those with predictions, and the typical smallest one that is found."""
+    """The differences from the reference of those with predictions, and the typical smallest one that is found.
+
+    Typical is the root mean square over those `above` the majority class: an untrained head's luck, which moves
+    it by ten points, would hide how well the others can be told apart.
+    """
     if reference is None:
         return [None] * len(known), None
     column = [*known].index(reference)
@@ -131,8 +136,9 @@ def _against(
     figures = every.at(others, column)
     differences = against(figures)
     differences.insert(column, None)
-    tests = int((figures.seeds > 0).sum())
-    return differences, float(np.sqrt(np.nanmean(figures.detectable(tests) ** 2))) if tests else None
+    counted = (figures.seeds > 0) & np.array([above[place] for place in known])[others]
+    found = figures.detectable(int((figures.seeds > 0).sum()))[counted]
+    return differences, float(np.sqrt(np.nanmean(found**2))) if len(found) else None
 
 
 def _placed(known: Collection[int], values: Sequence[Value | None], length: int) -> tuple[Value | None, ...]:

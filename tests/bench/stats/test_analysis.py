@@ -114,6 +114,20 @@ def test_without_lora_there_is_no_reference_unless_one_is_asked_for(tmp_path: Pa
     assert analysed(tmp_path, "head").detectable is not None
 
 
+def test_what_could_be_found_is_not_hidden_by_a_variant_that_only_guesses(tmp_path: Path) -> None:
+    trained = [variant for variant in DEMO if variant.method == "lora"]
+    alone, beside = tmp_path / "alone", tmp_path / "beside"
+    build_store(alone, trained)
+    build_store(beside, trained)
+    for seed, luck in enumerate((0.0, 0.2, 0.0)):
+        build_store(beside, [Variant("frozen", {}, luck, 0)], seeds=[seed])
+    without, with_it = analysed(alone), analysed(beside)
+    assert with_it.above_majority == (*without.above_majority, False)
+    assert without.detectable is not None
+    assert with_it.detectable is not None
+    assert without.detectable < with_it.detectable < 1.3 * without.detectable  # one more test, no more noise
+
+
 def test_of_variants_that_differ_in_more_than_alpha_the_lowest_is_first(tmp_path: Path) -> None:
     rates = ({"learning_rate": 1e-3}, {"learning_rate": 2e-4})
     build_store(tmp_path, [lora(8, 0.4, hyperparameters=rate) for rate in rates])
