@@ -23,6 +23,7 @@ SEEDS = (0, 1, 2)
 def accuracies(name: str, seed: int) -> tuple[float, float]:
     """Test accuracies of a method trained the harness's way, and transformers' way."""
     import torch
+    import transformers
 
     from bench import backbone, train
     from bench.data import load_open_authors, tokenise
@@ -31,6 +32,9 @@ def accuracies(name: str, seed: int) -> tuple[float, float]:
     from bench.sources import PRESETS
     from bench.spec import TrainingSpec
     from methods import get
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
 
     class Padded(Forward):
         _model = None
