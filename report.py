@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import gc
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -184,6 +185,7 @@ def _nearest(folder: Path) -> str:
 
 def main() -> None:
     """Run the command line; a user's mistake ends with one line and exit code 2."""
+    gc.disable()  # the process soon ends, and a thousand records are a million objects to go through again and again
     try:
         code = app(standalone_mode=False)
     except (UsageError, typer.TyperException) as error:
