@@ -137,8 +137,10 @@ def _against(
     differences = against(figures)
     differences.insert(column, None)
     counted = (figures.seeds > 0) & np.array([above[place] for place in known])[others]
+    if not counted.any():
+        return differences, None
     found = figures.detectable(int((figures.seeds > 0).sum()))[counted]
-    return differences, float(np.sqrt(np.nanmean(found**2))) if len(found) else None
+    return differences, float(np.sqrt(np.nanmean(found**2)))
 
 
 def _placed(known: Collection[int], values: Sequence[Value | None], length: int) -> tuple[Value | None, ...]:
