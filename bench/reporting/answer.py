@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench import stats
 from bench.reporting.model import Paragraph, code, paragraph, strong
 from bench.reporting.text import count, duration, score, size, span
 
@@ -38,20 +37,16 @@ class Limit:
     what: str = ""
 
 
-def live_bytes(summary: Summary) -> Estimate | None:
-    """Peak bytes of live tensors in one fixed training step."""
-    return stats.estimate(run.compute.live_peak_bytes for run in summary.runs if run.compute)
-
-
-def adapter_bytes(summary: Summary) -> Estimate | None:
-    """Size of what training makes, the head included, on disk."""
-    return stats.estimate(run.parameters.adapter_bytes for run in summary.runs if run.parameters)
-
-
-LIVE = Limit("memory", live_bytes, size, "needs {} of tensors in a small training step", " of tensors")
+LIVE = Limit(
+    "memory",
+    lambda summary: summary.live_peak_bytes,
+    size,
+    "needs {} of tensors in a small training step",
+    " of tensors",
+)
 PEAK = Limit("memory", lambda summary: summary.peak_bytes, size, "needs {} of memory")
 TIME = Limit("training time", lambda summary: summary.train_s, duration, "trains in {}")
-ADAPTER = Limit("adapter size", adapter_bytes, size, "has an adapter of {}")
+ADAPTER = Limit("adapter size", lambda summary: summary.adapter_bytes, size, "has an adapter of {}")
 
 
 def answer(layout: Layout) -> Paragraph:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from bench import stats
 from bench.reporting import words
-from bench.reporting.answer import adapter_bytes, live_bytes
 from bench.reporting.model import Cell, Column, Row, Table, Unit
 from bench.reporting.text import count
 
@@ -61,7 +60,7 @@ def comparison(layout: Layout) -> Table:
                 _n(summary),
                 *_means(summary.trainable, summary.trainable_share),
                 *machine_costs(summary),
-                *_means(live_bytes(summary), adapter_bytes(summary)),
+                *_means(summary.live_peak_bytes, summary.adapter_bytes),
             )
         )
         for place, summary in enumerate(layout.summaries)

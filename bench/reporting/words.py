@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -188,18 +187,7 @@ def machine(found: Machine) -> str:
 
 def hyperparameters(values: Mapping[str, Any], names: Iterable[str]) -> str | None:
     """Write the named hyperparameters as on the command line, None where there is none."""
-    return ", ".join(f"{name}={value(values[name])}" for name in names if name in values) or None
-
-
-def value(found: object) -> str:
-    """Write a hyperparameter's value."""
-    if isinstance(found, str):
-        return found
-    if found is None:
-        return "none"
-    if isinstance(found, list):
-        return "+".join(map(value, found))
-    return json.dumps(found, ensure_ascii=False)
+    return ", ".join(f"{name}={stats.written(values[name])}" for name in names if name in values) or None
 
 
 def settings(summary: Summary, names: Iterable[str]) -> str | None:

@@ -5,6 +5,7 @@ from bench.stats.differences import Difference, Verdict
 from bench.stats.intervals import Interval
 from bench.stats.outcomes import Outcomes
 from bench.stats.pareto import Cost, Front
+from bench.stats.reference import written
 from bench.stats.summaries import (
     Comparison,
     Estimate,
@@ -42,4 +43,5 @@ __all__ = [
     "has_result",
     "turned_up",
     "without_predictions",
+    "written",
 ]

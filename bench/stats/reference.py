@@ -39,21 +39,22 @@ def _fits(summary: Summary, wanted: Mapping[str, str]) -> bool:
 def _same(value: object, text: str) -> bool:
     """Whether a hyperparameter was meant, however its number is written: 5e-4 is 0.0005."""
     try:
-        return bool(_written(value) == text or value == json.loads(text))
+        return bool(written(value) == text or value == json.loads(text))
     except json.JSONDecodeError:
         return False
 
 
-def _written(value: object) -> str:
+def written(value: object) -> str:
+    """A hyperparameter's value as on the command line."""
     if value is None or isinstance(value, str):
         return value or "none"
-    return "+".join(map(_written, value)) if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
+    return "+".join(map(written, value)) if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
 
 
 def _order(hyperparameters: Mapping[str, Any]) -> list[tuple[float, str]]:
     names = sorted(hyperparameters, key=lambda name: (name != "alpha", name))
     numbers = ((hyperparameters[name], isinstance(hyperparameters[name], int | float)) for name in names)
-    return [(value, "") if number else (0.0, _written(value)) for value, number in numbers]
+    return [(value, "") if number else (0.0, written(value)) for value, number in numbers]
 
 
 def _instead(summaries: Sequence[Summary], able: Collection[int], asked: str) -> str:
@@ -68,5 +69,5 @@ def _instead(summaries: Sequence[Summary], able: Collection[int], asked: str) ->
 
 def _label(summary: Summary, differing: Mapping[str, Sequence[str]]) -> str:
     values = summary.hyperparameters
-    told = (f"{name}={_written(values[name])}" for name in differing[summary.method] if name in values)
+    told = (f"{name}={written(values[name])}" for name in differing[summary.method] if name in values)
     return " ".join([summary.method, *told])

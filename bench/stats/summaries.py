@@ -136,6 +136,11 @@ class Summary:
         return estimate(run.parameters.trainable / run.parameters.total for run in self.runs if run.parameters)
 
     @cached_property
+    def adapter_bytes(self) -> Estimate | None:
+        """Size of what training makes, the head included, on disk."""
+        return estimate(run.parameters.adapter_bytes for run in self.runs if run.parameters)
+
+    @cached_property
     def live_peak_bytes(self) -> Estimate | None:
         """Peak bytes of live tensors in one fixed step, the same on every machine."""
         return estimate(run.compute.live_peak_bytes for run in self.runs if run.compute)
