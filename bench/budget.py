@@ -119,9 +119,10 @@ def _of(method: Method) -> Budget:
     for form in FORMS:
         forward = adapted(method, form)
         trainable, _ = adapters.count(forward.module)
+        steps = trainable and not hasattr(method, "fit")
         phases = {
             "adapter": {"trainable": trainable, "bytes": adapters.adapter_bytes(forward.module)},
-            "train": _train(method, forward) if trainable else {},
+            "train": _train(method, forward) if steps else {},
             "evaluate": _evaluate(forward),
             "features": _features(forward) if method.fixed_features else {},
         }

@@ -102,15 +102,15 @@ class Meter(TorchDispatchMode):
 def fixed_step(forward: Forward, method: Method, spec: TrainingSpec, vocabulary: int) -> Compute:
     """Measure one optimizer step, the second, on a fresh module on the CPU in fp32, through the harness's own code.
 
-    A method with nothing to train is measured on a pass without gradients. The peak includes the weights and the
-    optimizer's state.
+    A method with nothing to train, or that is fitted to features, is measured on a pass without gradients. The peak
+    includes the weights and the optimizer's state.
     """
     split = _fixed_split(tokens(spec.max_length), vocabulary, forward.pad_id, forward.styles)
     module = forward.module
-    trains = any(p.requires_grad for p in module.parameters())
+    steps = any(p.requires_grad for p in module.parameters()) and not hasattr(method, "fit")
     rows = np.arange(PASSAGES)
     with metered(module) as meter:
-        if trains:
+        if steps:
             fitting = Fitting(forward, method, split, spec, watch=_nobody)
             fitting.step(rows)
             meter.restart()

@@ -69,14 +69,17 @@ class Costs:
         )
 
     def _kept_training(self, splits: Splits) -> dict[str, Any]:
-        """The figures of training on kept features: the pass counts as training, its tokens as those that were read."""
-        steps = training_speed(self.fit)
-        train_s = steps["train_s"] + self._pass_s("train")
+        """The figures of training on kept features: the pass counts as training, its tokens as those that were read.
+
+        A method's own `fit` takes each passage once, and no steps.
+        """
+        train_s = sum(self.fit.step_s) + self.fit.fit_s + self._pass_s("train")
+        samples = sum(self.fit.samples) if self.fit.samples else len(splits.train.labels)
         return {
-            **steps,
+            **training_speed(self.fit),
             "train_s": train_s,
             "train_tokens_per_s": int(splits.train.lengths.sum()) / train_s,
-            "train_samples_per_s": sum(self.fit.samples) / train_s,
+            "train_samples_per_s": samples / train_s,
         }
 
     def _pass_s(self, split: str) -> float:

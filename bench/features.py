@@ -51,16 +51,15 @@ class Pass:
     reused: bool
 
 
-def one_pass(forward: Forward, head: torch.nn.Module, split: TokenSplit, path: Path) -> Pass:
+def one_pass(forward: Forward, head: torch.nn.Module, split: TokenSplit, path: Path | None) -> Pass:
     """Return the features of every passage of `split`, from the file `path` where an earlier run left them there.
 
-    The cost that is kept beside the features is the one of the run that computed them.
+    The cost that is kept beside the features is the one of the run that computed them. Without a path nothing is kept.
     """
     batches = eval_batches(split.lengths, BATCH_SIZE)
     padding_share = 1 - int(split.lengths.sum()) / sum(forward.slots(split, rows) for rows in batches)
-    costs = path.with_suffix(".json")
-    if costs.exists():
-        cost = measure.Phase(**json.loads(costs.read_text()))
+    if path is not None and _costs(path).exists():
+        cost = measure.Phase(**json.loads(_costs(path).read_text()))
         return Pass(load_file(path, device=forward.device)["features"], cost, padding_share, reused=True)
     found = []
     with measure.phase(forward.device) as cost, torch.inference_mode():
@@ -68,6 +67,11 @@ def one_pass(forward: Forward, head: torch.nn.Module, split: TokenSplit, path: P
             found.append(forward.head_input(head, split, rows))
     order = torch.from_numpy(np.concatenate(batches)).to(forward.device)
     features = torch.empty_like(torch.cat(found)).index_copy_(0, order, torch.cat(found))
-    save_file({"features": features.cpu()}, path)
-    write_atomically(costs, json.dumps(vars(cost)).encode())  # its being there says that the features are whole
+    if path is not None:
+        save_file({"features": features.cpu()}, path)
+        write_atomically(_costs(path), json.dumps(vars(cost)).encode())  # its being there says the features are whole
     return Pass(features, cost, padding_share, reused=False)
+
+
+def _costs(path: Path) -> Path:
+    return path.with_suffix(".json")

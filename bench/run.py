@@ -21,7 +21,7 @@ from bench.job import Outcome, examples_path
 from bench.metrics import log_probabilities, scores
 from bench.record import Compute, Parameters, Quality
 from bench.store import write_atomically
-from methods import adapters
+from methods import MethodError, adapters
 from methods.prepare import base_model, head_modules
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Run:
             forward, backbone_parameters = self._load(self.training)
         passes = self._passes(forward)
         reader = self._reader(forward, passes)
-        fit = train.fit(reader, self.method, self.splits, self.training, self.spec.seed, self.watch, self._checkpoint())
+        fit = self._fit(forward, reader, passes)
         self.watch("evaluating", 0, 1)
         evaluation = train.evaluate(reader, self.splits.test)
         self._predictions(evaluation.logits).to_parquet(self.job.predictions, index=False)
@@ -71,13 +71,24 @@ class Run:
             backbone_parameters=backbone_parameters,
             steps=len(fit.tokens),
             padding_share=passes["train"].padding_share if "train" in passes else fit.padding_share,
-            feature_cache=bool(passes),
+            feature_cache=bool(passes) and self.training.feature_cache,
             parameters=parameters,
             quality=self._quality(fit, evaluation.logits),
             speed=costs.speed(self.splits),
             memory=costs.memory(),
             compute=fixed,
         )
+
+    def _fit(self, forward: Forward, reader: Forward, passes: dict[str, Pass]) -> train.Fit:
+        """Train the module in place: by gradient steps, or as the method itself fits its head to the features."""
+        if not hasattr(self.method, "fit"):
+            checkpoint, seed = self._checkpoint(), self.spec.seed
+            return train.fit(reader, self.method, self.splits, self.training, seed, self.watch, checkpoint)
+        head = self._lone_head(forward)
+        if head is None:
+            architecture = type(forward.module).__name__
+            raise MethodError(f"{self.method.name} fits one head to fixed features, and {architecture} has none such")
+        return train.fit_to_features(reader, self.method, head, passes["train"].features, self.splits, self.watch)
 
     def _checkpoint(self) -> Checkpoint | None:
         path = self.job.checkpoint
@@ -102,13 +113,17 @@ class Run:
         found: dict[str, Pass] = {}
         for split in SPLITS if trains else SPLITS[1:]:
             self.watch(f"reading {split}", 0, 1)
-            path = self.job.scratch / f"features-{split}.safetensors"
+            path = self.job.scratch / f"features-{split}.safetensors" if self.training.feature_cache else None
             found[split] = features.one_pass(forward, head, getattr(self.splits, split), path)
         return found
 
     def _lone_head(self, forward: Forward) -> nn.Module | None:
-        """Return the head where it is one module that reads features which never change, and they may be kept."""
-        if not (self.training.feature_cache and self.method.fixed_features):
+        """Return the head where it is one module that reads features which never change, and they are wanted.
+
+        A method that is fitted to features wants them even where they may not be kept for other runs.
+        """
+        wanted = self.training.feature_cache or hasattr(self.method, "fit")
+        if not (wanted and self.method.fixed_features):
             return None
         heads = list(head_modules(cast("PreTrainedModel", forward.module)).values())
         return heads[0] if len(heads) == 1 else None

@@ -45,9 +45,10 @@ class Watch(Protocol):
 
 @dataclass
 class Fit:
-    """What training did and what it cost; one entry a step in the lists."""
+    """What training did and what it cost; one entry a step in the lists. `fit_s` is what a method's own `fit` took."""
 
     epochs: list[Epoch] = field(default_factory=list)
+    fit_s: float = 0.0
     step_s: list[float] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
     samples: list[int] = field(default_factory=list)
@@ -110,6 +111,27 @@ def fit(
         if checkpoint is not None:
             checkpoint.keep(fitting, time.monotonic() - begin)
     return fitting.result
+
+
+def fit_to_features(
+    forward: Forward, method: Method, head: torch.nn.Module, features: torch.Tensor, splits: Splits, watch: Watch
+) -> Fit:
+    """Have a method find its head by itself, from the train split's features [n, width], and validate that as epoch 1.
+
+    Raises Diverged when a loss isn't finite.
+    """
+    watch("fitting", 0, 1)
+    labels = torch.from_numpy(splits.train.labels).to(features.device)
+    result = Fit()
+    with measure.phase(forward.device) as cost:
+        method.fit(head, features, labels)  # type: ignore[attr-defined]
+    result.fit_s = cost.seconds
+    result.charge(cost)
+    with torch.inference_mode():
+        loss = functional.cross_entropy(head(features), labels)
+    _check(loss, 0)
+    result.epochs.append(_validate(forward, splits.validation, 1, loss.item()))
+    return result
 
 
 class Fitting:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel
 
 from methods.adapters import count, load, merge, save, trainable
 from methods.base import Plan
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor, nn
-    from transformers import PreTrainedModel
 
     from methods.base import Method
 
@@ -108,11 +108,18 @@ def adapted(method: Method, backbone: Backbone) -> nn.Module:
 
 
 def train(method: Method, module: nn.Module) -> set[str]:
-    """Take a few training steps, and return the names of the parameters that a gradient reached."""
+    """Take a few training steps, and return the names of the parameters that a gradient reached.
+
+    A method with a `fit` of its own is fitted instead; then they are the parameters that it changed.
+    """
     parameters = trainable(module)
     if not parameters:
         return set()
     make = getattr(method, "optimizer", None)
+    if hasattr(method, "fit"):
+        before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+        method.fit(_head(module), features(module), batch()[2])
+        return {name for name, parameter in parameters.items() if not torch.equal(parameter, before[name])}
     optimizer = make(module, PLAN) if make else torch.optim.AdamW(parameters.values(), lr=method.learning_rate)
     after_step = getattr(method, "after_step", None)
     ids, mask, labels = batch()
@@ -131,6 +138,22 @@ def train(method: Method, module: nn.Module) -> set[str]:
 def difference(left: Tensor, right: Tensor) -> float:
     """Return the largest difference between two tensors of one shape."""
     return float((left.float() - right.float()).abs().max())
+def _head(module: nn.Module) -> nn.Module:
+    """Return the classification head, or what comes first in it."""
+    model = next(part for part in module.modules() if isinstance(part, PreTrainedModel))
+    return next(iter(head_modules(model).values()))
+
+
+def features(module: nn.Module) -> Tensor:
+    """Return what the classification head reads of each text in the batch, [6, width] in float32."""
+    read: list[Tensor] = []
+    with _head(module).register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].float()), prepend=True):
+        logits(module)
+    if read[0].ndim == 3:  # one for each token; the model pools the logits of the last
+        return read[0][torch.arange(len(read[0])), batch()[1].sum(dim=1) - 1]
+    return read[0]
+
+
 
 
 def bad_hyperparameters_are_refused_by_name(method: Method, backbone: Backbone) -> None:
@@ -170,7 +193,10 @@ def own_parameters_and_head_train(method: Method, backbone: Backbone) -> None:
 
 
 def gradient_reaches_every_parameter(method: Method, backbone: Backbone) -> None:
-    """After a few steps every parameter that trains has had a gradient (LoRA's A has none in the first step)."""
+    """After a few steps every parameter that trains has had a gradient (LoRA's A has none in the first step).
+
+    After a method's own `fit` it has changed.
+    """
     module = adapted(method, backbone)
     missed = trainable(module).keys() - train(method, module)
     require(not missed, f"no gradient in {STEPS} steps reaches {', '.join(sorted(missed))}")
@@ -221,6 +247,18 @@ def saved_and_loaded_predicts_the_same(method: Method, backbone: Backbone) -> No
         torch.manual_seed(2)
         off = difference(logits(load(backbone_with_another_head(backbone), folder)), expected)
     require(off <= SAME, f"saved and loaded, its logits differ by {off:.2g}")
+def fixed_features_stay_fixed(method: Method, backbone: Backbone) -> None:
+    """What the head reads is the backbone's own, before training and after, of a method that says so or is fitted."""
+    fits = hasattr(method, "fit")
+    require(type(method).fixed_features or not fits, "it is fitted to features that it doesn't call fixed")
+    if type(method).fixed_features:
+        module, expected = adapted(method, backbone), features(backbone())
+        require(bool(trainable(module)) or not fits, "it is fitted, and has nothing that trains")
+        train(method, module)
+        off = difference(features(module), expected)
+        require(off <= SAME, f"what the head reads isn't fixed: it differs from the backbone's by {off:.2g}")
+
+
 
 
 def backbone_with_another_head(backbone: Backbone) -> PreTrainedModel:
@@ -300,3 +338,4 @@ def _broken(check: Check, method: Method, backbone: Backbone) -> str:
     except Exception as error:  # a method of another package may raise anything
         return f"{type(error).__name__}: {' '.join(str(error).split())}"
     return ""
+    fixed_features_stay_fixed,

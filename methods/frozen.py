@@ -21,6 +21,7 @@ class Frozen(Method):
     name: ClassVar[str] = "frozen"
     trains: ClassVar[str] = "nothing: an untrained head on the untouched backbone"
     paper: ClassVar[str] = "none: the floor that the other methods are compared with"
+    family: ClassVar[str] = "anchors"
     learning_rate_source: ClassVar[str] = "nothing trains"
     fixed_features: ClassVar[bool] = True
     identity_at_start: ClassVar[bool] = True

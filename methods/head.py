@@ -19,6 +19,7 @@ class Head(Method):
     name: ClassVar[str] = "head"
     trains: ClassVar[str] = "the classification head"
     paper: ClassVar[str] = "Alain & Bengio 2016, arXiv 1610.01644 (linear probes)"
+    family: ClassVar[str] = "anchors"
     learning_rate_source: ClassVar[str] = "Adam's own default (Kingma & Ba 2015, arXiv 1412.6980)"
     fixed_features: ClassVar[bool] = True
     identity_at_start: ClassVar[bool] = True

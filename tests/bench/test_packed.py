@@ -55,7 +55,7 @@ def padded_logits(module: torch.nn.Module, split: TokenSplit) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("lengths", [(5, 9, 3, 9), (7, 7), (1, 4), (6,)])
-@pytest.mark.parametrize("name", ["frozen", "head", "lora", "ia3", "prefix"])
+@pytest.mark.parametrize("name", ["frozen", "head", "lora", "ia3", "prefix", "full", "bitfit"])
 def test_logits_and_gradients_are_the_models_own(name: str, lengths: tuple[int, ...]) -> None:
     module, split = adapted(name), passages(*lengths)
     assert packed.gpt2(module) is not None

@@ -1,4 +1,4 @@
-"""The five methods: what they train on GPT-2, and what they say to a model that they can't serve."""
+"""The methods with a file of their own: what they train on GPT-2, and what they say to a model they can't serve."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ GPT2 = 124_450_560
     ("name", "values", "adapter"),
     [
         ("head", {}, 0),
+        ("probe", {}, 0),
         ("lora", {}, 294_912),
         ("lora", {"alpha": 128}, 294_912),
         ("lora", {"r": 2}, 36_864 * 2),
@@ -55,6 +56,65 @@ def test_parameters_that_train_on_gpt2(name: str, values: dict[str, Any], adapte
 
 def test_frozen_trains_nothing() -> None:
     assert adapters.count(methods.get("frozen")().apply(gpt2_124m())) == (0, GPT2)
+
+
+def test_full_trains_everything() -> None:
+    assert adapters.count(methods.get("full")().apply(gpt2_124m())) == (GPT2, GPT2)
+
+
+def test_bitfit_trains_every_bias_and_no_weight() -> None:
+    module = methods.get("bitfit")().apply(gpt2_124m())
+    block = 768 + 3 * 768 + 768 + 768 + 4 * 768 + 768  # ln_1, c_attn, c_proj, ln_2, c_fc, c_proj
+    assert adapters.count(module) == (12 * block + 768 + HEAD, GPT2)
+    assert {name.rpartition(".")[2] for name in adapters.trainable(module) if name != "score.weight"} == {"bias"}
+
+
+def test_bitfit_says_which_model_has_no_biases() -> None:
+    with pytest.raises(methods.MethodError, match=r"bitfit can't tune LlamaForSequenceClassification: .* no biases"):
+        methods.get("bitfit")().apply(contract.tiny_llama())
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "bert"])
+def test_bitfit_keeps_biases_in_float32_on_a_half_precision_backbone(architecture: str) -> None:
+    """Trained in float32 and put onto the same backbone in bfloat16, they give what is near the rounding away."""
+
+    def rounded() -> PreTrainedModel:
+        return contract.in_bfloat16(contract.BACKBONES[architecture]())
+
+    method = methods.get("bitfit")(learning_rate=0.02)
+    exact = contract.adapted(method, lambda: rounded().float())
+    start = contract.logits(exact)
+    contract.train(method, exact)
+    half = contract.adapted(method, rounded)
+    own = {name: tensor for name, tensor in exact.state_dict().items() if name in adapters.trainable(exact)}
+    half.load_state_dict(own, strict=False)
+    inner = [
+        (name, tensor) for name, tensor in half.named_parameters() if "score" not in name and "classif" not in name
+    ]
+    kinds = {name.rpartition(".")[2]: tensor.dtype for name, tensor in inner}
+    assert kinds == {"weight": torch.bfloat16, "bias": torch.float32}
+    moved = contract.difference(contract.logits(exact), start)
+    off = contract.difference(contract.logits(half), contract.logits(exact))
+    with torch.autocast("cpu", torch.bfloat16):
+        off_under_autocast = contract.difference(contract.logits(half), contract.logits(exact))
+    assert max(off, off_under_autocast) < 0.05 * moved
+
+
+def test_bitfit_says_which_layer_it_does_not_know_in_half_precision() -> None:
+    sizes = {"num_hidden_layers": 1, "num_attention_heads": 2, "hidden_size": 32, "intermediate_size": 48}
+    half = contract.in_bfloat16(contract.tiny("deberta", **sizes))
+    with pytest.raises(methods.MethodError, match="the bias of a DebertaLayerNorm in float32"):
+        methods.get("bitfit")().apply(half)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "head"), [("distilbert", "pre_classifier, classifier"), ("roberta", "classifier")]
+)
+def test_probe_says_which_head_is_more_than_a_layer(architecture: str, head: str) -> None:
+    sizes = {"num_hidden_layers": 1, "num_attention_heads": 2, "hidden_size": 32, "intermediate_size": 48}
+    model = tiny_distilbert() if architecture == "distilbert" else contract.tiny(architecture, **sizes)
+    with pytest.raises(methods.MethodError, match=rf"its head \({head}\) isn't one linear layer"):
+        methods.get("probe")().apply(model)
 
 
 def test_targets_are_the_users_to_choose() -> None:
