@@ -15,7 +15,7 @@ import methods
 from bench import console, interrupts
 from bench.errors import UsageError
 from bench.reporting.text import clean_lines
-from bench.spec import CARD
+from bench.spec import CARD, expand
 from methods import MethodError
 
 EXIT_RUNS_FAILED, EXIT_USAGE = 1, 2
@@ -36,9 +36,17 @@ python -m bench run --preset demo
 
 python -m bench run --methods lora,ia3 --seeds 0,1,2,3,4
 
+python -m bench run --methods card,orthogonal --preset demo
+
 python -m bench run --methods lora --set lora.alpha=8,32,128 --set lora.r=4,8 --dry-run
 
 python -m bench run --data my-texts/ --category speech,novel --epochs 5
+"""
+
+
+CHECK_EXAMPLES = """Example:
+
+python -m bench check lora
 """
 
 
@@ -68,7 +76,9 @@ def _option(help_text: str, *names: str, metavar: str | None = None, least: int 
     return typer.Option(*names, help=help_text, metavar=metavar, min=least)
 
 
-Methods = Annotated[str, _option("Which methods, with commas between them.", "--methods", metavar="NAME,…")]
+Methods = Annotated[
+    str, _option("Which methods or groups of them (all, card, a family), with commas.", "--methods", metavar="NAME,…")
+]
 Settings = Annotated[
     list[str] | None,
     _option("Sweep a hyperparameter; several multiply.", "--set", metavar="METHOD.FIELD=V1,V2"),
@@ -146,7 +156,7 @@ def run(
     from bench import study
 
     request = study.Request(
-        methods=_names(chosen) or (),
+        methods=expand(_names(chosen) or ()),
         settings=tuple(settings or ()),
         seeds=_seeds(seeds),
         preset=preset,
@@ -178,12 +188,27 @@ def run(
 
 @app.command(name="list")
 def list_methods(as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False) -> None:
-    """Show the methods: what trains, the defaults, the paper."""
+    """Show the methods by family: what trains, the defaults, the paper; and what can't take part, with the reason."""
     described = [methods.describe(name) for name in methods.names()]
+    described += [{"name": name, "unable": why} for name, why in methods.unable().items()]
     if as_json:
         print(json.dumps(described, indent=2, ensure_ascii=False))
     else:
         console.catalogue(described)
+
+
+@app.command(epilog=CHECK_EXAMPLES)
+def check(
+    name: Annotated[str, typer.Argument(metavar="METHOD", help="One of `bench list`, or a package's own.")],
+) -> None:
+    """Check what a method promises on a small GPT-2, Llama and BERT, and say what it doesn't keep."""
+    from bench import check as checks
+
+    outcome = checks.outcome(methods.get(name))
+    console.show(checks.table(outcome))
+    for line in checks.lines(name, outcome):
+        console.say(line)
+    raise typer.Exit(EXIT_CHANGED if checks.broken(outcome) else 0)
 
 
 @app.command()

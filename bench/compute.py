@@ -80,6 +80,10 @@ class Meter(TorchDispatchMode):
         return result
 
     def _follow(self, tensor: torch.Tensor) -> None:
+        if tensor.layout is torch.sparse_coo:  # it has no storage of its own
+            self._follow(tensor._values())
+            self._follow(tensor._indices())
+            return
         storage = tensor.untyped_storage()
         key, size = storage._cdata, storage.nbytes()
         if key in self._known:

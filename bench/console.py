@@ -210,20 +210,36 @@ def summary(records: Sequence[Record], folder: Path) -> None:
 
 
 def catalogue(methods: Sequence[Mapping[str, Any]]) -> None:
-    """Print what each described method trains, its defaults and its paper."""
+    """Print by family what each described method trains, its defaults and its paper, and then what can't take part."""
     console = _console()
-    for method in methods:
-        if "error" in method:
-            console.print(Text(method["name"], style="bold"), Text(f"  {clean(method['error'], 1000)}", style="red"))
-            continue
-        defaults = ", ".join(f"{key}={value}" for key, value in method["defaults"].items())
-        swept = [f"; sweeps {key} over {', '.join(map(str, values))}" for key, values in method["sweep"].items()]
-        lines = Table.grid(padding=(0, 2))
-        for title, text in (
-            ("trains", method["trains"]),
-            ("defaults", defaults + "".join(swept)),
-            ("learning rate", method["learning_rate_source"]),
-            ("paper", method["paper"]),
-        ):
+    able = [method for method in methods if "family" in method]
+    for family in sorted({method["family"] for method in able}):
+        console.print(Text(family, style="bold underline"))
+        for method in able:
+            if method["family"] == family:
+                console.print(Text(f"{method['name']}", style="bold"), _described(method))
+        console.print()
+    others = [method for method in methods if "family" not in method]
+    if others:
+        console.print(Text("can't take part", style="bold underline"))
+    for method in others:
+        why = clean(method.get("error") or method["unable"], 1000)
+        console.print(Text.assemble((method["name"], "bold"), "  ", (why, "red" if "error" in method else "")))
+
+
+def _described(method: Mapping[str, Any]) -> Table:
+    """Lay out one method; hyperparameters that are off or left to peft go without saying."""
+    shown = {key: value for key, value in method["defaults"].items() if value not in (None, False)}
+    defaults = ", ".join(f"{key}={value}" for key, value in shown.items())
+    swept = [f"; sweeps {key} over {', '.join(map(str, values))}" for key, values in method["sweep"].items()]
+    lines = Table.grid(padding=(0, 2))
+    for title, text in (
+        ("trains", method["trains"]),
+        ("defaults", defaults + "".join(swept)),
+        ("learning rate", method["learning_rate_source"]),
+        ("other defaults", method["defaults_source"]),
+        ("paper", method["paper"]),
+    ):
+        if text:
             lines.add_row(Text(f"  {title}", style="dim"), Text(clean(text, 1000)))
-        console.print(Text(method["name"], style="bold"), lines)
+    return lines

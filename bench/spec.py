@@ -24,6 +24,32 @@ CARD = ("frozen", "head", "lora", "ia3", "prefix")
 """The methods of a study that is told nothing else, the cheapest first."""
 
 
+def expand(chosen: Sequence[str]) -> tuple[str, ...]:
+    """Return the methods that a person chose: a group's name stands for its members that aren't named already.
+
+    Groups are `all`, `card`, and each family of methods.
+    """
+    found = [name for name in chosen if not _is_group(name)]
+    for group in chosen:
+        if _is_group(group):
+            found += [name for name in members(group) if name not in found]
+    return tuple(found)
+
+
+def _is_group(name: str) -> bool:
+    return name in ("all", "card") or (name not in methods.names() and name in methods.families())
+
+
+def members(group: str) -> Sequence[str]:
+    """Return the methods of a group; `all` begins with those of the card, and leaves out what can't be loaded."""
+    if group == "card":
+        return CARD
+    families = methods.families()
+    if group == "all":
+        return [*CARD, *sorted(name for family in families.values() for name in family if name not in CARD)]
+    return families[group]
+
+
 class Spec(BaseModel):
     """A frozen value; `not_identity` names the fields that don't determine a run's result."""
 

@@ -142,7 +142,9 @@ class Fitting:
         self.result = Fit()
         self.plan = plan(split, spec)
         self.optimizer = _optimizer(forward.module, method, self.plan, spec.weight_decay)
+        self.penalty = getattr(method, "penalty", None)
         self.after_step = getattr(method, "after_step", None)
+        self.resumable = self.after_step is None and not hasattr(method, "optimizer")
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, _warmup_and_decay(self.plan.steps, spec.warmup_share)
         )
@@ -166,7 +168,7 @@ class Fitting:
         """Take one optimizer step on the passages `rows`; return their mean loss, detached."""
         labels = torch.from_numpy(self.split.labels[rows]).to(self.forward.device)
         loss = functional.cross_entropy(self.forward(self.split, rows), labels)
-        loss.backward()
+        (loss if self.penalty is None else loss + self.penalty(self.forward.module)).backward()
         self.optimizer.step()
         self.schedule.step()
         if self.after_step is not None:

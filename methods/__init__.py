@@ -1,4 +1,4 @@
-"""The methods that are compared, one file each, behind a registry.
+"""The methods that are compared, behind a registry: a file each here, and what peft has.
 
     methods.get("lora")(r=8, alpha=128).apply(model)
 
@@ -9,6 +9,18 @@ from __future__ import annotations
 
 from methods.base import LearningRate, Method, Plan
 from methods.errors import MethodError, did_you_mean
-from methods.registry import describe, get, names, register
+from methods.registry import describe, families, get, names, register, unable
 
-__all__ = ["LearningRate", "Method", "MethodError", "Plan", "describe", "did_you_mean", "get", "names", "register"]
+__all__ = [
+    "LearningRate",
+    "Method",
+    "MethodError",
+    "Plan",
+    "describe",
+    "did_you_mean",
+    "families",
+    "get",
+    "names",
+    "register",
+    "unable",
+]

@@ -7,8 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from methods.conv1d import was_converted
 from methods.errors import MethodError
-from methods.peft_method import refusing
+from methods.peft_method import read_right_token, refusing, trains_head
 from methods.prepare import applied_method, head_modules, mark_applied, prepare, trainable
 from methods.registry import get
 
@@ -22,6 +23,10 @@ __all__ = ["adapter_bytes", "count", "load", "merge", "save", "trainable"]
 
 METHOD_FILE = "method.json"
 TENSORS_FILE = "adapter.safetensors"
+NOTE = (
+    "This adapter was made on linear layers in place of the model's Conv1D and doesn't load onto the stock model: "
+    "load it with methods.adapters.load, which converts the model first."
+)
 
 
 def count(module: nn.Module) -> tuple[int, int]:
@@ -51,7 +56,8 @@ def adapter_bytes(module: nn.Module) -> int:
 def save(module: nn.Module, folder: str | Path) -> None:
     """Write an adapted model's own parameters and its head, as safetensors, with the method beside them.
 
-    A model that peft adapted becomes a peft folder, which `PeftModel.from_pretrained` puts onto a stock backbone.
+    A model that peft adapted becomes a peft folder, which `PeftModel.from_pretrained` puts onto a stock backbone; where
+    the method can't tune a stock GPT-2's Conv1D, a note in the folder says so.
     """
     from peft import PeftModel
     from safetensors.torch import save_file
@@ -60,8 +66,10 @@ def save(module: nn.Module, folder: str | Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     method = applied_method(module)
     described = {"method": method.name, "hyperparameters": method.hyperparameters()}
+    if method.needs_linear and was_converted(module):
+        described["note"] = NOTE
     (folder / METHOD_FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-    if isinstance(module, PeftModel):
+    if isinstance(module, PeftModel) and trains_head(type(module.active_peft_config)):
         module.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
     else:
         save_file({name: t.detach().contiguous() for name, t in _own(module).items()}, folder / TENSORS_FILE)
@@ -105,6 +113,7 @@ def _load_peft(model: PreTrainedModel, folder: Path, method: Method) -> nn.Modul
     prepare(model)
     with refusing(f"the adapter in {folder} doesn't fit {type(model).__name__}"):
         module: nn.Module = PeftModel.from_pretrained(model, str(folder))
+    read_right_token(module)
     mark_applied(method, model, module)
     return module
 
@@ -132,5 +141,5 @@ def merge(module: nn.Module) -> nn.Module | None:
         return None
     try:
         return module.float().merge_and_unload()  # type: ignore[no-any-return]
-    except (AttributeError, NotImplementedError):
+    except (AttributeError, NotImplementedError, TypeError, ValueError):  # peft's ways to say that it can't
         return None

@@ -35,8 +35,9 @@ class Method(BaseModel):
     the decorator `methods.register` makes it known by its `name`.
 
     A few methods need more of the run than that, and define one or more of these, which the harness looks for:
-    `optimizer(module, plan) -> torch.optim.Optimizer`, `after_step(module, step)` once after each optimizer
-    step, and `fit(features, labels)` in place of training by gradient steps.
+    `optimizer(module, plan) -> torch.optim.Optimizer`, `penalty(module) -> Tensor` that is added to the loss,
+    `after_step(module, step)` once after each optimizer step while its gradients are still there, and
+    `fit(head, features, labels)` in place of training by gradient steps.
 
     Raises `MethodError`, in one line, for a hyperparameter that doesn't exist or can't have that value.
     """
@@ -49,13 +50,21 @@ class Method(BaseModel):
     trains: ClassVar[str]
     """One line: what trains."""
     paper: ClassVar[str]
+    family: ClassVar[str] = "other"
+    """A group of methods that work alike; `--methods` takes its name for all of them."""
     learning_rate_source: ClassVar[str]
+    defaults_source: ClassVar[str] = ""
+    """Where the other defaults come from, where that isn't the paper or peft."""
     sweep: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """The values that a study tries when it is told nothing else: field -> values."""
     fixed_features: ClassVar[bool] = False
     """Whether what the head reads never changes, so that one pass over the texts serves every epoch."""
     identity_at_start: ClassVar[bool] = False
     """Whether a freshly adapted model predicts exactly what the backbone predicts."""
+    moves_weights: ClassVar[bool] = False
+    """Whether `apply` takes a part out of the backbone's weights, with which the adapter begins."""
+    needs_linear: ClassVar[bool] = False
+    """Whether its adapter fits linear layers only, so that a stock GPT-2, which has Conv1D, can't load it."""
 
     learning_rate: LearningRate
 
@@ -88,8 +97,10 @@ class Method(BaseModel):
             "trains": cls.trains,
             "defaults": cls().hyperparameters(),
             "sweep": {field: list(values) for field, values in cls.sweep.items()},
+            "family": cls.family,
             "paper": cls.paper,
             "learning_rate_source": cls.learning_rate_source,
+            "defaults_source": cls.defaults_source,
         }
 
     def hyperparameters(self) -> dict[str, Any]:

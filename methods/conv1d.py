@@ -27,7 +27,13 @@ def to_linear(model: Model) -> Model:
             if id(module) not in layers:
                 layers[id(module)] = _linear(module, weights)
             model.set_submodule(name, layers[id(module)])
+            model.converted = True  # type: ignore[assignment]
     return model
+
+
+def was_converted(model: nn.Module) -> bool:
+    """Return whether layers of this model, or of the one that peft wrapped, were converted."""
+    return bool(getattr(model, "converted", False))
 
 
 def _linear(conv: Conv1D, weights: dict[int, nn.Parameter]) -> nn.Linear:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from methods.base import Method, Plan
 from methods.errors import MethodError
-from methods.prepare import head_modules
+from methods.prepare import base_model, head_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from peft import PeftConfig
-    from torch import nn
+    from torch import Tensor, nn
     from transformers import PreTrainedModel
 
 PEFT_HEADS = ("classifier", "score")
 """The heads that peft trains and saves by itself in a model for classification."""
+KEYS_AND_VALUES = ("PREFIX_TUNING", "CARTRIDGE")
+"""peft's prompts that come as keys and values."""
 
 
 @contextmanager
@@ -44,12 +47,19 @@ class PeftMethod(Method):
         """Return a new configuration for this model: peft changes the one that it is given."""
 
     def adapt(self, model: PreTrainedModel, plan: Plan | None) -> nn.Module:
-        """Wrap the model by peft, which keeps adapters in float32 on a bfloat16 backbone."""
+        """Wrap the model by peft, and keep what trains in float32 on a bfloat16 backbone."""
         from peft import get_peft_model
 
         config = self.config(model, plan)
         with refusing(f"{self.name} can't tune {type(model).__name__}"):
             module: nn.Module = get_peft_model(model, config)
+        if not trains_head(type(config)):
+            for head in head_modules(model).values():
+                head.requires_grad_(True)
+        for parameter in module.parameters():
+            if parameter.requires_grad:  # peft does it for some of its types
+                parameter.data = parameter.data.float()
+        read_right_token(module)
         return module
 
 
@@ -57,3 +67,41 @@ def classification(model: PreTrainedModel) -> dict[str, Any]:
     """Return the options of every peft configuration here: the task, and the head by its name in this model."""
     others = [name for name in head_modules(model) if name not in PEFT_HEADS]
     return {"task_type": "SEQ_CLS", "modules_to_save": others or None}
+
+
+def trains_head(config: type[PeftConfig]) -> bool:
+    """Return whether peft trains and saves the head beside an adapter of this configuration."""
+    return any(field.name == "modules_to_save" for field in fields(config))
+
+
+def read_right_token(module: nn.Module) -> None:
+    """Let the head of a model with virtual tokens before the text read the token that it reads without them.
+
+    Fed with embeddings, transformers doesn't see the padding and reads the last place, be it padded; a pooler of the
+    first token, BERT's, would read a virtual one. With keys and values for a prefix the text comes as tokens, and the
+    model knows.
+    """
+    config: Any = module.active_peft_config
+    if not config.is_prompt_learning or config.peft_type in KEYS_AND_VALUES:
+        return
+    model: Any = module.get_base_model()  # type: ignore[operator]
+    masks: list[Tensor] = []
+
+    def remember(_: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> None:
+        masks[:] = [options["attention_mask"]]
+
+    def last(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        if inputs[0].ndim != 3:
+            return None
+        rows = masks[0].long().sum(1, keepdim=True) - 1
+        return (inputs[0].take_along_dim(rows[..., None], dim=1), *inputs[1:])
+
+    def without_virtual(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (inputs[0][:, config.num_virtual_tokens :], *inputs[1:])
+
+    model.register_forward_pre_hook(remember, with_kwargs=True)
+    for head in head_modules(model).values():
+        head.register_forward_pre_hook(last)
+    pooler = getattr(base_model(model), "pooler", None)
+    if pooler is not None:
+        pooler.register_forward_pre_hook(without_virtual)

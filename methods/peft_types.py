@@ -21,8 +21,11 @@ class About:
     to divide the layers' widths, with the most that they should be; `within_layers` those that count layers, likewise.
     `targets` are the layers to adapt by architecture (transformers' model type), where peft has none for it.
 
+    `head_learning_rate` is the head's, where one rate can't serve both: this method's adapter wants a very large one.
+
     A variant is of another type, `peft_type`, and `options` of that type's configuration make it what it is; or a
-    function of `peft.optimizers` does, called with `optimizer_options`.
+    function of `peft.optimizers` does, called with `optimizer_options`, which leaves untrained what has `freezes` in
+    its name. `penalty` is the method of peft's model that gives what is to be added to the loss.
     """
 
     trains: str
@@ -39,6 +42,9 @@ class About:
     options: Mapping[str, Any] = field(default_factory=dict)
     optimizer: str = ""
     optimizer_options: Mapping[str, float] = field(default_factory=dict)
+    freezes: str = ""
+    penalty: str = ""
+    head_learning_rate: float | None = None
 
 
 LORA_RATE = 5e-4
@@ -90,7 +96,8 @@ ABOUT: dict[str, About] = {
         paper="Chen et al. 2024, arXiv 2407.19342",
         family="spectral",
         learning_rate=1e-1,
-        learning_rate_source="peft's documentation, to start from (its example for RoBERTa-base: 0.3, the head 4e-6)",
+        learning_rate_source="peft's documentation, to start from (its example: 0.3); lora's for the head",
+        head_learning_rate=LORA_RATE,
         divides={"block_size": 256},
     ),
     "cartridge": About(
@@ -136,7 +143,8 @@ ABOUT: dict[str, About] = {
         paper="Gao et al. 2024, arXiv 2405.03003",
         family="spectral",
         learning_rate=5e-2,
-        learning_rate_source="the authors' script for RoBERTa-base on SST-2 (the head there: 6e-3)",
+        learning_rate_source="the authors' script for RoBERTa-base on SST-2, the head's too",
+        head_learning_rate=6e-3,
         defaults={"scaling": 140.0},
         defaults_source="scaling from the same script",
     ),
@@ -192,6 +200,7 @@ ABOUT: dict[str, About] = {
         defaults_source="alpha and the penalties' weights from the same script",
         peft_type="LORA",
         options={"kasa_config": {"beta": 1e-4, "gamma": 1e-3}},
+        penalty="_get_kasa_loss",
     ),
     "lily": About(
         trains="low-rank updates whose second factors all layers share, mixed by what goes in, and the head",
@@ -237,6 +246,7 @@ ABOUT: dict[str, About] = {
         defaults_source=ALPHA_AS_LORA,
         peft_type="LORA",
         optimizer="create_lorafa_optimizer",
+        freezes="lora_A",
     ),
     "lora_orthogonal": About(
         trains="LoRA's update from factors that start orthogonal to each other, and the head",
@@ -310,6 +320,7 @@ ABOUT: dict[str, About] = {
         defaults_source="alpha and samples from the same example",
         peft_type="LORA",
         options={"monteclora_config": {"num_samples": 10}},
+        penalty="_get_monteclora_loss",
     ),
     "oft": About(
         trains="a rotation of the targeted layers' inputs, block by block, and the head",

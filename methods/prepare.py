@@ -78,7 +78,7 @@ def head_modules(model: PreTrainedModel) -> dict[str, nn.Module]:
     return heads
 
 
-def named_linears(model: PreTrainedModel) -> Iterator[tuple[str, nn.Module]]:
+def named_linears(model: PreTrainedModel) -> Iterator[tuple[str, nn.Linear]]:
     """Yield the linear layers of the pretrained part with their full names in `model`."""
     from torch import nn
 

@@ -1,4 +1,4 @@
-"""Which methods there are: a file each in this package, and what other packages add by entry point."""
+"""Which methods there are: a file each here, the types of peft, and what other packages add by entry point."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import methods
+from methods import from_peft
 from methods.base import Method
 from methods.errors import MethodError, did_you_mean
 
@@ -20,13 +21,17 @@ SUPPORT = frozenset(
     {
         "adapters",
         "base",
+        "catalogue",
         "contract",
         "conv1d",
         "errors",
+        "from_peft",
         "hyperparameters",
         "peft_method",
+        "peft_types",
         "prepare",
         "registry",
+        "survey",
         "targets",
     }
 )
@@ -57,6 +62,8 @@ def _owner(name: str) -> str | None:
         return f"methods.{name}"
     if name in _registered:
         return _registered[name].__module__
+    if name in from_peft.names():
+        return from_peft.__name__
     points = _entry_points().get(name)
     return points[0].module if points else None
 
@@ -73,8 +80,13 @@ def _entry_points() -> dict[str, Sequence[EntryPoint]]:
 
 
 def names() -> list[str]:
-    """Return the names of all methods, sorted, without importing any."""
-    return sorted(_files() | _registered.keys() | _entry_points().keys())
+    """Return the names of all methods that can take part, sorted, without importing any."""
+    return sorted({*_files(), *_registered, *from_peft.names(), *_entry_points()})
+
+
+def unable() -> dict[str, str]:
+    """Return what peft has and can't take part, by name, with the reason in one line."""
+    return {name: why for name, why in sorted(from_peft.unable().items()) if name not in names()}
 
 
 def get(name: str) -> type[Method]:
@@ -87,10 +99,26 @@ def get(name: str) -> type[Method]:
         import_module(f"methods.{name}")
     if name in _registered:
         return _registered[name]
+    if name in from_peft.names():
+        return register(from_peft.get(name))
     points = _entry_points().get(name)
     if points:
         return _load(name, points)
+    if name in unable():
+        raise MethodError(f"the method {name!r} can't take part: {unable()[name]}")
+    if name in from_peft.OWN:
+        raise MethodError(f"peft's {name!r} is called {from_peft.OWN[name]!r} here")
     raise MethodError(f"there is no method {name!r}{did_you_mean(name, names())}; choose from {', '.join(names())}")
+
+
+def families() -> dict[str, list[str]]:
+    """Return the methods of each family, both sorted; one that can't be loaded is in none."""
+    found: dict[str, list[str]] = {}
+    for name in names():
+        described = describe(name)
+        if "error" not in described:
+            found.setdefault(described["family"], []).append(name)
+    return dict(sorted(found.items()))
 
 
 def describe(name: str) -> dict[str, Any]:

@@ -19,15 +19,17 @@ Targets = Annotated[tuple[str, ...], Field(min_length=1)] | None
 
 
 def resolve_targets(
-    method: str, model: PreTrainedModel, targets: Sequence[str] | None, by_architecture: Mapping[str, list[str] | str]
+    method: str,
+    model: PreTrainedModel,
+    targets: Sequence[str] | None,
+    by_architecture: Mapping[str, Sequence[str] | str],
 ) -> list[str] | str:
     """Return the names that peft is to look for.
 
     Without `targets` they come from peft's own mapping for the architecture, and for one that it doesn't know
     they are all linear layers of the backbone. Raises MethodError for a name that no linear layer has.
     """
-    names = [name for name, _ in named_linears(model)]
-    choices = sorted({name.rpartition(".")[2] for name in names})
+    choices = sorted({name.rpartition(".")[2] for name, _ in named_linears(model)})
     if targets is None:
         known = by_architecture.get(model.config.model_type, choices)
         if isinstance(known, str):
@@ -36,10 +38,21 @@ def resolve_targets(
     elif tuple(targets) == ("all-linear",):
         targets = choices
     for target in targets:
-        if not any(name == target or name.endswith(f".{target}") for name in names):
+        if not any(_matches(name, target) for name, _ in model.named_modules()):
             near = did_you_mean(target, choices)
             raise MethodError(
                 f"{method}.targets: {type(model).__name__} has no linear layer {target!r}{near}; "
                 f"it has {', '.join(choices)} (or all-linear)"
             )
     return list(targets)
+
+
+def adapted_widths(model: PreTrainedModel, targets: Sequence[str] | str) -> list[int]:
+    """Return how many features go into and come out of each linear layer that the targets name."""
+    wanted = [targets] if isinstance(targets, str) else targets
+    layers = [layer for name, layer in named_linears(model) if any(_matches(name, target) for target in wanted)]
+    return [width for layer in layers for width in (layer.in_features, layer.out_features)]
+
+
+def _matches(name: str, target: str) -> bool:
+    return name == target or name.endswith(f".{target}")
