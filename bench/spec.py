@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -171,20 +172,31 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
     return list(seen.values())
 
 
+@dataclass(frozen=True)
+class LearningRates:
+    """A preset's learning rates: those `chosen` for its backbone, by method, and for others `times` their default."""
+
+    chosen: Mapping[str, float] = field(default_factory=dict)
+    times: float = 1.0
+
+    def of(self, method: type[methods.Method]) -> float:
+        """Return the method's learning rate, which is at most 1."""
+        return self.chosen.get(method.name, min(1.0, float(f"{self.times * method().learning_rate:.6g}")))
+
+
 def variants(
     chosen: Sequence[str],
     sweeps: Mapping[str, Mapping[str, Sequence[Any]]],
-    learning_rates: Mapping[str, float] | None = None,
+    learning_rates: LearningRates,
 ) -> list[Variant]:
     """Unfold methods and sweeps into variants: a method's own sweep holds where its field isn't set.
 
-    `learning_rates`, by method, stand in for the methods' own defaults.
+    `learning_rates` stand in for the methods' own defaults.
     """
     found = []
     for name in chosen:
         method = methods.get(name)
-        rates = {"learning_rate": (learning_rates[name],)} if learning_rates and name in learning_rates else {}
-        grid = {**method.sweep, **rates, **sweeps.get(name, {})}
+        grid = {**method.sweep, "learning_rate": (learning_rates.of(method),), **sweeps.get(name, {})}
         for values in itertools.product(*grid.values()):
             built = method(**dict(zip(grid, values, strict=True)))
             found.append(Variant(method=name, hyperparameters=built.hyperparameters()))

@@ -19,11 +19,11 @@ from bench.errors import UsageError
 from bench.job import Job, examples_path
 from bench.record import Backbone, Data, Majority, Sizes
 from bench.sources import PRESETS, resolve
-from bench.spec import CARD, DataRef, Study, TrainingSpec, Variant, parse_sweeps, variants
+from bench.spec import CARD, DataRef, LearningRates, Study, TrainingSpec, Variant, parse_sweeps, variants
 from bench.store import Store, is_uid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from bench.data import Corpus, Splits
     from bench.record import Record
@@ -66,13 +66,13 @@ class Request:
     timeout_s: float | None = None
     checkpoint: Literal["auto", "on", "off"] = "auto"
 
-    def variants(self, learning_rates: Mapping[str, float] | None = None) -> list[Variant]:
+    def variants(self, learning_rates: LearningRates | None = None) -> list[Variant]:
         """Unfold methods and sweeps; what is wrong with them is raised here, before any text is read.
 
         `learning_rates` are the preset's; without a backbone at hand, those that the preset named here would use.
         """
         if learning_rates is None:
-            learning_rates = PRESETS[self.preset].learning_rates if self.preset and not self.model else {}
+            learning_rates = PRESETS[self.preset].learning_rates if self.preset and not self.model else LearningRates()
         for what, values in (("--methods", self.methods), ("--seeds", self.seeds)):
             if not values:
                 raise UsageError(f"{what} names nothing; leave it out for the default")

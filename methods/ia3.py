@@ -26,6 +26,7 @@ class IA3(PeftMethod):
     name: ClassVar[str] = "ia3"
     trains: ClassVar[str] = "a scale on activations (c_attn and mlp.c_proj on GPT-2), and the head"
     paper: ClassVar[str] = "Liu et al. 2022, arXiv 2205.05638"
+    family: ClassVar[str] = "scaling"
     learning_rate_source: ClassVar[str] = "the paper's for T-Few (its section 3.6)"
     identity_at_start: ClassVar[bool] = True
 

@@ -29,6 +29,7 @@ class Lora(PeftMethod):
     name: ClassVar[str] = "lora"
     trains: ClassVar[str] = "a low-rank update of the targeted layers (c_attn on GPT-2), and the head"
     paper: ClassVar[str] = "Hu et al. 2021, arXiv 2106.09685"
+    family: ClassVar[str] = "lora-family"
     learning_rate_source: ClassVar[str] = "the paper's for RoBERTa-base classifying sentences with r 8 (its table 9)"
     sweep: ClassVar[Mapping[str, tuple[Any, ...]]] = {"alpha": (8, 32, 128)}
     identity_at_start: ClassVar[bool] = True

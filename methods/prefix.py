@@ -30,6 +30,7 @@ class Prefix(PeftMethod):
     name: ClassVar[str] = "prefix"
     trains: ClassVar[str] = "keys and values before the text in every layer, and the head"
     paper: ClassVar[str] = "Li & Liang 2021, arXiv 2101.00190; as P-Tuning v2, Liu et al. 2022, arXiv 2110.07602"
+    family: ClassVar[str] = "prompts"
     learning_rate_source: ClassVar[str] = "P-Tuning v2's published scripts for BERT on BoolQ and RoBERTa on RTE"
 
     tokens: Annotated[int, Field(ge=1, le=4096)] = 20

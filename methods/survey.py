@@ -32,6 +32,11 @@ SHARED = {field.name for field in dataclasses.fields(PeftConfig)} | {"modules_to
 """What every configuration has, or what the harness says itself: the task, and that the head trains."""
 CONVERTED = {"fan_in_fan_out"}
 """It is about Conv1D layers, which are converted."""
+ELSEWHERE = {
+    *("megatron_core", "use_qalora", "qalora_group_size", "runtime_offload_base_weight"),
+    *("alora_invocation_tokens", "trainable_token_indices", "prompt_tuning_init_text", "tokenizer_name_or_path"),
+}
+"""It is about parallel training, quantised or huge backbones, or single tokens of a known tokenizer."""
 BY_MODEL = {"token_dim", "num_transformer_submodules", "num_attention_heads", "num_layers"}
 """What peft reads off the model for prompts."""
 NAMES = {"int": "integer", "float": "number", "bool": "boolean", "str": "string", "NoneType": "null"}
@@ -65,7 +70,7 @@ def _quiet() -> Iterator[None]:
 
 def hyperparameters(config: type[PeftConfig]) -> dict[str, Hyperparameter]:
     """Return the fields of a configuration that a person can set: those whose values are numbers, names or lists."""
-    hidden = SHARED | CONVERTED | (BY_MODEL if issubclass(config, PromptLearningConfig) else set())
+    hidden = SHARED | CONVERTED | ELSEWHERE | (BY_MODEL if issubclass(config, PromptLearningConfig) else set())
     types_of = get_type_hints(config)
     found = {}
     for field in dataclasses.fields(config):

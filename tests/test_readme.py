@@ -83,7 +83,7 @@ def readmes_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     name = re.findall(r'name: ClassVar\[str\] = "(\w+)"', code)[0]
     package = tmp_path / "site"
     package.mkdir()
-    add_package(package, "method_of_the_readme", code, f"{name} = method_of_the_readme:{name.title()}")
+    add_package(package, "method_of_the_readme", code, f"{name} = method_of_the_readme:{name.title().replace('_', '')}")
     monkeypatch.syspath_prepend(str(package))
     monkeypatch.delitem(sys.modules, "method_of_the_readme", raising=False)
     yield name

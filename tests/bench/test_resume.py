@@ -9,7 +9,7 @@ from record_factory import DEMO, failed_record, make_record
 
 from bench import console, execute, resume, study
 from bench.job import Job
-from bench.spec import BackboneRef, DataRef, RunSpec, Study, TrainingSpec, Variant, variants
+from bench.spec import BackboneRef, DataRef, LearningRates, RunSpec, Study, TrainingSpec, Variant, variants
 from bench.store import Store
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ RECORDS = [_record(status, spec.uid) for status, spec in zip(STATUSES, SPECS, st
 def test_a_study_that_grows_does_what_is_new() -> None:
     def grid(alphas: list[int], seeds: tuple[int, ...]) -> list[RunSpec]:
         shared = {name: getattr(SPECS[0], name) for name in ("preset", "backbone", "data", "training")}
-        return Study(variants=tuple(variants(("lora",), {"lora": {"alpha": alphas}})), seeds=seeds, **shared).runs()
+        return Study(
+            variants=tuple(variants(("lora",), {"lora": {"alpha": alphas}}, LearningRates())), seeds=seeds, **shared
+        ).runs()
 
     done = [_record("ok", spec.uid) for spec in grid([8], (0, 1))]
     todo = resume.plan(grid([8, 32], (0, 1, 2)), done, "missing", None).todo

@@ -8,7 +8,19 @@ import pytest
 from pydantic import ValidationError
 
 import methods
-from bench.spec import BackboneRef, DataRef, RunSpec, Spec, Study, TrainingSpec, Variant, variants
+from bench.spec import (
+    CARD,
+    BackboneRef,
+    DataRef,
+    LearningRates,
+    RunSpec,
+    Spec,
+    Study,
+    TrainingSpec,
+    Variant,
+    expand,
+    variants,
+)
 
 LORA = Variant(
     method="lora",
@@ -106,15 +118,15 @@ def test_a_spec_takes_no_name_that_it_does_not_know() -> None:
 
 
 def test_sweeps_multiply_and_take_the_place_of_a_methods_own() -> None:
-    found = variants(("head", "lora"), {"lora": {"r": [4, 8]}})
+    found = variants(("head", "lora"), {"lora": {"r": [4, 8]}}, LearningRates())
     assert [variant.method for variant in found] == ["head"] + ["lora"] * 6
     pairs = {(v.hyperparameters["r"], v.hyperparameters["alpha"]) for v in found[1:]}
     assert pairs == {(r, alpha) for r in (4, 8) for alpha in (8, 32, 128)}
-    assert [v.hyperparameters["alpha"] for v in variants(("lora",), {"lora": {"alpha": [1]}})] == [1]
+    assert [v.hyperparameters["alpha"] for v in variants(("lora",), {"lora": {"alpha": [1]}}, LearningRates())] == [1]
 
 
 def test_a_study_has_whole_comparisons_first_and_no_two_runs_alike() -> None:
-    found = variants(("head", "lora"), {})
+    found = variants(("head", "lora"), {}, LearningRates())
     shared = {name: getattr(RUN, name) for name in ("preset", "backbone", "data", "training")}
     runs = Study(variants=tuple(found), seeds=(5, 3), **shared).runs()
     assert [run.seed for run in runs] == [5] * 4 + [3] * 4
@@ -124,16 +136,27 @@ def test_a_study_has_whole_comparisons_first_and_no_two_runs_alike() -> None:
 
 
 def test_a_label_tells_what_differs_from_the_defaults() -> None:
-    [variant] = variants(("lora",), {"lora": {"alpha": [32], "r": [4], "targets": [("c_proj",)]}})
+    [variant] = variants(("lora",), {"lora": {"alpha": [32], "r": [4], "targets": [("c_proj",)]}}, LearningRates())
     assert variant.label == "lora r=4 alpha=32 targets=['c_proj']"
-    assert variants(("head",), {})[0].label == "head"
+    assert variants(("head",), {}, LearningRates())[0].label == "head"
 
 
 def test_a_presets_learning_rate_stands_in_for_the_methods_own_and_gives_way_to_what_was_set() -> None:
-    rates = {"lora": 0.25}
-    found = variants(("head", "lora"), {}, rates)
+    rates = LearningRates({"lora": 0.25}, times=3)
+    found = variants(("head", "lora", "c3a", "fourierft"), {}, rates)
     by_method = {variant.method: variant.hyperparameters["learning_rate"] for variant in found}
-    assert by_method == {"head": methods.get("head")().learning_rate, "lora": 0.25}
+    assert by_method == {"head": 3 * methods.get("head")().learning_rate, "lora": 0.25, "c3a": 0.3, "fourierft": 0.15}
+    assert LearningRates(times=100).of(methods.get("c3a")) == 1
     assert [v.hyperparameters["alpha"] for v in found if v.method == "lora"] == [8, 32, 128]
     asked = variants(("lora",), {"lora": {"learning_rate": [0.5], "alpha": [8]}}, rates)
     assert [variant.hyperparameters["learning_rate"] for variant in asked] == [0.5]
+
+
+def test_a_group_stands_for_its_members() -> None:
+    assert expand(("card",)) == CARD
+    assert expand(("ia3", "card")) == ("ia3", "frozen", "head", "lora", "prefix")
+    prompts = expand(("prompts",))
+    assert {"prefix", "prompt_tuning", "p_tuning"} <= set(prompts)
+    assert set(expand(("all",))) == set(methods.names())
+    assert expand(("all",))[: len(CARD)] == CARD
+    assert expand(("no_such",)) == ("no_such",)

@@ -41,7 +41,7 @@ def accuracies(name: str, seed: int) -> tuple[float, float]:
 
     demo, ref, corpus = PRESETS["demo"], backbone.embedded(), load_open_authors()
     splits = tokenise(corpus, backbone.tokenizer(ref), demo.max_length)
-    method = get(name)(learning_rate=demo.learning_rates[name])
+    method = get(name)(learning_rate=demo.learning_rates.of(get(name)))
 
     def accuracy(kind: type[Forward], dtype: Dtype) -> float:
         torch.manual_seed(seed)
