@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from abc import abstractmethod
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ def refusing(what: str) -> Iterator[None]:
         with warnings.catch_warnings():
             # peft 0.21 asks transformers 5.23 for an attribute by its old name, once a model
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            # of layers that are tried every day in the contract's tests, and of CUDA extensions that are optional
+            warnings.filterwarnings("ignore", category=UserWarning)
             # only a warning to peft, but then a part of the adapter stays at its random start
             warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
             yield
@@ -69,6 +72,11 @@ def classification(model: PreTrainedModel) -> dict[str, Any]:
     return {"task_type": "SEQ_CLS", "modules_to_save": others or None}
 
 
+def _of_anything_but_padding(record: logging.LogRecord) -> bool:
+    """Return whether a message of transformers is about something other than padding that it doesn't see."""
+    return "will not detect padding tokens" not in record.getMessage()
+
+
 def trains_head(config: type[PeftConfig]) -> bool:
     """Return whether peft trains and saves the head beside an adapter of this configuration."""
     return any(field.name == "modules_to_save" for field in fields(config))
@@ -86,6 +94,8 @@ def read_right_token(module: nn.Module) -> None:
         return
     model: Any = module.get_base_model()  # type: ignore[operator]
     masks: list[Tensor] = []
+    for module_name in (type(model).__module__, "transformers.modeling_layers"):
+        logging.getLogger(module_name).addFilter(_of_anything_but_padding)
 
     def remember(_: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> None:
         masks[:] = [options["attention_mask"]]
