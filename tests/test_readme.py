@@ -4,6 +4,7 @@ Commands are the lines of blocks fenced as bash or console (there, those that be
 between single backticks and begins as one. Each must follow one of these rules, or its test fails:
 
 - `python -m bench run …` is run with --dry-run, which checks all that is said of methods, sweeps and options;
+- `python -m bench budget` is a gate of `.ci/run`, which runs it;
 - `python -m bench …` else, and `python report.py …`, are run as they are, the stores that they name being there;
 - `make TARGET NAME=…` names a target and variables that exist;
 - what only moves about a shell (`cd`, `source`, `git clone`, `pip install`) is taken as it is.
@@ -104,7 +105,10 @@ def test_a_command_works_as_it_is_shown(
     if words[:4] == ["python", "-m", "bench", "run"]:
         request.getfixturevalue("readmes_method")
         assert call(monkeypatch, *words[3:], "--dry-run") == 0
+    elif words == ["python", "-m", "bench", "budget"]:
+        assert "-m bench budget\n" in (ROOT / ".ci/run").read_text("utf-8")
     elif words[:3] == ["python", "-m", "bench"]:
+        request.getfixturevalue("readmes_method")
         assert call(monkeypatch, *words[3:]) == 0
     elif words[:2] == ["python", "report.py"]:
         _report(words[2:])
