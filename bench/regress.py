@@ -24,7 +24,7 @@ from bench.reporting import markdown
 from bench.reporting.model import Cell, Column, Row, Table, Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     Side = Literal["base", "head"]
     Times = dict[str, float]
@@ -181,6 +181,11 @@ def _git(root: Path, *arguments: str) -> None:
         raise UsageError(f"git {arguments[0]} fails: {' '.join(done.stderr.split())}")
 
 
+def _without_pytest(variables: Mapping[str, str]) -> dict[str, str]:
+    """Drop what a person, or a pytest that this one runs within, has told pytest."""
+    return {name: value for name, value in variables.items() if not name.startswith("PYTEST")}
+
+
 def _time(folder: Path, names: Sequence[str], *, must_run: bool) -> Times:
     """Run one side's benchmarks once; those that fail are left out. Raises UsageError where they must not."""
     with tempfile.TemporaryDirectory() as work:
@@ -191,7 +196,7 @@ def _time(folder: Path, names: Sequence[str], *, must_run: bool) -> Times:
                 *("--benchmark-only", f"--benchmark-min-rounds={REPEATS}", f"--benchmark-json={found}"),
             ],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"},
+            env={**_without_pytest(os.environ), "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
         )

@@ -62,8 +62,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         archive.writestr(f"{info}/entry_points.txt", f"[bench.methods]\n{points}")
         archive.writestr(f"{info}/RECORD", "")
     target = folder / "site"
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", target, wheel]
-    subprocess.run(command, check=True, timeout=120)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
+    subprocess.run([*pip, "--target", str(target), str(wheel)], check=True, timeout=120)
     return target
 
 
