@@ -115,7 +115,9 @@ def _costs(layout: Layout, top: Sequence[int]) -> list[str | Span]:
     chosen = {limit.name: (limit, _saving(layout, limit, [best], others)) for limit in _limits(layout, top)}
     if all(place is None for _, place in chosen.values()):
         return [*_plain_costs(layout, best), *([" None of the others costs clearly less."] if others else [])]
-    advice = [(limit, best if place is None else place) for limit, place in chosen.values()]
+    told = [(limit, best if place is None else place) for limit, place in chosen.values()]
+    # the best may have run on another machine only, where times say nothing here
+    advice = [(limit, place) for limit, place in told if _cost(layout, limit, place) is not None]
     return _advice(layout, best, advice, " Of these, take ")
 
 

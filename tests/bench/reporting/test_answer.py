@@ -26,9 +26,16 @@ FIGURES: dict[str, tuple[float, int, float, int]] = {
 
 
 def _analysis(
-    *methods: str, top: tuple[str, ...] = (), seeds: int = 3, changes: Mapping[str, Any] | None = None
+    *methods: str,
+    top: tuple[str, ...] = (),
+    seeds: int = 3,
+    changes: Mapping[str, Any] | None = None,
+    elsewhere: str = "",
 ) -> Analysis:
-    """Methods with their figures, the same for every seed; those in `top` can't be told from the best."""
+    """Methods with their figures, the same for every seed; those in `top` can't be told from the best.
+
+    The method `elsewhere` ran on another machine than the others.
+    """
     runs = []
     for method in methods:
         accuracy, live, train_s, adapter = FIGURES[method]
@@ -38,6 +45,7 @@ def _analysis(
             "speed.train_s": train_s,
             "parameters.adapter_bytes": adapter,
         }
+        figures |= {"training.threads": 1} if method == elsewhere else {}
         runs += [make_record(Variant(method), seed, {**figures, **(changes or {})}) for seed in range(seeds)]
     analysis = stats.without_predictions(stats.comparisons(runs)[0])
     if not top:
@@ -75,6 +83,12 @@ def test_what_cannot_be_told_apart_is_no_winner_and_each_limit_has_its_method() 
     memory, adapter = "memory (30.0 MiB instead of 40.0 MiB of tensors)", "adapter size (20.0 KiB instead of 200.0 KiB)"
     assert f"Of these, take lean, 49.0%, where {memory} or {adapter} is limited; best where" in said
     assert "best where training time (30.0 s) is limited." in said
+
+
+def test_a_time_that_was_taken_on_another_machine_is_not_told() -> None:
+    said = _said(_analysis(BEST, LEAN, CHEAP, top=(BEST, LEAN), elsewhere=BEST))
+    assert "Of these, take lean, 49.0%, where memory" in said
+    assert "training time" not in said.partition("Cheaper")[0]
 
 
 def test_where_all_are_alike_the_cheapest_is_taken() -> None:
