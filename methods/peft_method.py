@@ -33,7 +33,7 @@ def refusing(what: str) -> Iterator[None]:
         with warnings.catch_warnings():
             # peft 0.21 asks transformers 5.23 for an attribute by its old name, once a model
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-            # of layers that are tried every day in the contract's tests, and of CUDA extensions that are optional
+            # about CUDA extensions that aren't needed, and layer types whose predictions the contract's checks compare
             warnings.filterwarnings("ignore", category=UserWarning)
             # only a warning to peft, but then a part of the adapter stays at its random start
             warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
