@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -19,6 +20,7 @@ from bench.features import CachedForward
 from bench.forward import Forward
 from bench.job import Outcome, examples_path
 from bench.metrics import log_probabilities, scores
+from bench.prepacked import prepacked
 from bench.record import Compute, Parameters, Quality
 from bench.store import write_atomically
 from methods import MethodError, adapters
@@ -54,11 +56,12 @@ class Run:
         self.watch("loading", 0, 1)
         with measure.phase(self.training.device) as loading:
             forward, backbone_parameters = self._load(self.training)
-        passes = self._passes(forward)
-        reader = self._reader(forward, passes)
-        fit = self._fit(forward, reader, passes)
-        self.watch("evaluating", 0, 1)
-        evaluation = train.evaluate(reader, self.splits.test)
+        with self._fast(forward.module):
+            passes = self._passes(forward)
+            reader = self._reader(forward, passes)
+            fit = self._fit(forward, reader, passes)
+            self.watch("evaluating", 0, 1)
+            evaluation = train.evaluate(reader, self.splits.test)
         self._predictions(evaluation.logits).to_parquet(self.job.predictions, index=False)
         parameters = self._parameters(forward.module)
         merged = self._merged_tokens_per_s(forward)
@@ -103,6 +106,10 @@ class Run:
         module = self.method.apply(model, train.plan(self.splits.train, training)).to(training.device)
         pad_id = backbone.pad_id(self.spec.backbone)
         return Forward(module, training.device, training.dtype, pad_id, len(self.job.styles)), parameters
+
+    def _fast(self, module: nn.Module) -> AbstractContextManager[None]:
+        """Lay out what is frozen for fast products, but where the method may change even that after a step."""
+        return nullcontext() if hasattr(self.method, "after_step") else prepacked(module)
 
     def _passes(self, forward: Forward) -> dict[str, Pass]:
         """Return the backbone's pass over each split that is read, where nothing in the backbone ever changes."""
@@ -162,7 +169,8 @@ class Run:
         self.watch("evaluating merged", 0, 1)
         merged.to(_TORCH_DTYPE[self.training.dtype])
         reader = Forward(merged, forward.device, forward.dtype, forward.pad_id, forward.styles)
-        evaluation = train.evaluate(reader, self.splits.test)
+        with prepacked(merged):
+            evaluation = train.evaluate(reader, self.splits.test)
         return evaluation.tokens / evaluation.cost.seconds
 
     def _fixed_step(self) -> dict[str, Any]:

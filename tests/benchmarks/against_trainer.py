@@ -178,6 +178,7 @@ def bench_steps(cell: Cell) -> tuple[list[float], list[int]]:
     from bench import backbone, train
     from bench.data import load_local, tokenise, train_batches
     from bench.forward import Forward
+    from bench.prepacked import prepacked
     from bench.spec import TrainingSpec
     from methods import get
 
@@ -196,10 +197,11 @@ def bench_steps(cell: Cell) -> tuple[list[float], list[int]]:
     forward.module.train()
     fitting = train.Fitting(forward, method, split, spec, watch=_nobody)
     ends, tokens = [], []
-    for rows in train_batches(split.lengths, BATCH_SIZE, seed=0, epoch=1)[: cell.steps]:
-        fitting.step(rows)
-        ends.append(time.perf_counter())
-        tokens.append(int(split.lengths[rows].sum()))
+    with prepacked(forward.module):
+        for rows in train_batches(split.lengths, BATCH_SIZE, seed=0, epoch=1)[: cell.steps]:
+            fitting.step(rows)
+            ends.append(time.perf_counter())
+            tokens.append(int(split.lengths[rows].sum()))
     return ends, tokens
 
 

@@ -7,6 +7,7 @@ computes GPT-2 (packed, in the precision that is native here), and as transforme
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,7 @@ def accuracies(name: str, seed: int) -> tuple[float, float]:
     from bench.data import load_open_authors, tokenise
     from bench.forward import Forward
     from bench.machine import Dtype, resolve_dtype
+    from bench.prepacked import prepacked
     from bench.sources import PRESETS
     from bench.spec import TrainingSpec
     from methods import get
@@ -51,8 +53,10 @@ def accuracies(name: str, seed: int) -> tuple[float, float]:
         spec = TrainingSpec(
             epochs=demo.epochs, batch_size=demo.batch_size, max_length=demo.max_length, dtype=dtype, device="cpu"
         )
-        train.fit(forward, method, splits, spec, seed, watch=lambda *_: None)
-        return float((train.evaluate(forward, splits.test).logits.argmax(axis=1) == splits.test.labels).mean())
+        with prepacked(forward.module) if kind is Forward else nullcontext():
+            train.fit(forward, method, splits, spec, seed, watch=lambda *_: None)
+            logits = train.evaluate(forward, splits.test).logits
+        return float((logits.argmax(axis=1) == splits.test.labels).mean())
 
     return accuracy(Forward, resolve_dtype("auto", "cpu")), accuracy(Padded, "fp32")
 

@@ -10,6 +10,7 @@ import torch
 
 import methods
 from bench import budget, features, train
+from bench.prepacked import prepacked
 from methods import adapters
 from methods.from_peft import FromPeft
 from methods.prepare import head_modules
@@ -40,13 +41,15 @@ def test_training_step(name: str, timed: Timed) -> None:
     if not adapters.count(forward.module)[0] or hasattr(method, "fit"):
         pytest.skip(f"{name} takes no steps")
     fitting = train.Fitting(forward, method, budget.passages(), budget.TRAINING, watch=budget.nobody)
-    timed(lambda: [fitting.step(ROWS) for _ in range(STEPS)])
+    with prepacked(forward.module):
+        timed(lambda: [fitting.step(ROWS) for _ in range(STEPS)])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_inference(name: str, timed: Timed) -> None:
     forward = budget.adapted(methods.get(name)(), "packed")
-    timed(lambda: train.evaluate(forward, budget.passages()))
+    with prepacked(forward.module):
+        timed(lambda: train.evaluate(forward, budget.passages()))
 
 
 def test_feature_caching(timed: Timed, tmp_path: Path) -> None:

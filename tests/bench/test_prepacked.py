@@ -1,0 +1,99 @@
+"""Prepacked, a model computes what it computes otherwise; what trains is left alone, and all of it afterwards."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+
+import methods
+from bench import budget, train
+from bench.prepacked import prepacked
+
+ROWS = np.arange(budget.TRAINING.batch_size)
+needs_layouts = pytest.mark.skipif(
+    not torch.backends.cpu.get_cpu_capability().startswith("AVX"), reason="oneDNN's layouts are used on x86 only"
+)
+
+
+def trained(name: str, *, packed: bool) -> tuple[list[float], np.ndarray[Any, Any]]:
+    """Take three steps; return their losses and the logits afterwards."""
+    method = methods.get(name)()
+    forward = budget.adapted(method, "packed")
+    torch.manual_seed(0)
+    with prepacked(forward.module) if packed else nullcontext():
+        if not any(p.requires_grad for p in forward.module.parameters()) or hasattr(method, "fit"):
+            return [], train.evaluate(forward, budget.passages()).logits
+        fitting = train.Fitting(forward, method, budget.passages(), budget.TRAINING, watch=budget.nobody)
+        forward.module.train()
+        losses = [float(fitting.step(ROWS + len(ROWS) * number)) for number in range(3)]
+        return losses, train.evaluate(forward, budget.passages()).logits
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_losses_and_logits_are_those_of_plain_products(name: str) -> None:
+    """Of every method, so that one whose adapter changes a frozen weight while it trains would be seen."""
+    plain, fast = trained(name, packed=False), trained(name, packed=True)
+    assert fast[0] == pytest.approx(plain[0], abs=1e-4)
+    np.testing.assert_allclose(fast[1], plain[1], atol=1e-4)
+
+
+@needs_layouts
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_gradient_is_that_of_a_linear_layer(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(96, 160).requires_grad_(False).to(dtype)
+    inputs = torch.randn(3, 7, 96, dtype=dtype, requires_grad=True)
+    with prepacked(layer):
+        fast = layer(inputs)
+        (found,) = torch.autograd.grad(fast.square().sum(), inputs)
+    plain = layer(inputs)
+    (expected,) = torch.autograd.grad(plain.square().sum(), inputs)
+    torch.testing.assert_close(fast, plain)
+    torch.testing.assert_close(found, expected)
+
+
+@needs_layouts
+def test_a_layout_made_without_gradients_serves_a_step_that_needs_them() -> None:
+    layer = nn.Linear(32, 32).requires_grad_(False)
+    with prepacked(layer):
+        with torch.inference_mode():
+            layer(torch.randn(2, 32))
+        inputs = torch.randn(2, 32, requires_grad=True)
+        layer(inputs).sum().backward()
+    torch.testing.assert_close(inputs.grad, layer.weight.sum(dim=0).expand(2, -1))
+
+
+def reorders(name: str) -> int:
+    """Count the layouts made in two steps and an evaluation of a method."""
+    method = methods.get(name)()
+    forward = budget.adapted(method, "packed")
+    with profile(activities=[ProfilerActivity.CPU]) as seen, prepacked(forward.module):
+        fitting = train.Fitting(forward, method, budget.passages(), budget.TRAINING, watch=budget.nobody)
+        for _ in range(2):
+            fitting.step(ROWS)
+        train.evaluate(forward, budget.passages())
+    return sum(event.count for event in seen.key_averages() if event.key == "mkldnn::_reorder_linear_weight")
+
+
+@needs_layouts
+def test_each_frozen_layer_is_laid_out_once_each_way_and_what_trains_never() -> None:
+    layers = 4 * budget.GPT2["n_layer"]
+    assert reorders("ln_tuning") == 2 * layers
+    assert reorders("lora") == 2 * layers - 1  # nothing asks for the gradient of what the first one reads
+    assert reorders("full") == 0
+
+
+def test_all_is_as_before_even_after_an_error() -> None:
+    layer = nn.Linear(8, 8).requires_grad_(False)
+    before = layer(torch.ones(1, 8))
+    with pytest.raises(RuntimeError, match="primitive|shape"), prepacked(layer):
+        layer(torch.ones(1, 9))
+    layer.weight.data.zero_()
+    assert not torch.equal(before, layer(torch.ones(1, 8)))
+    torch.testing.assert_close(layer(torch.ones(1, 8))[0], layer.bias)
