@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from in_process import STYLES, TRAINING, nobody, ran
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -17,11 +18,7 @@ from bench.costs import Costs
 from bench.data import load_local, tokenise
 from bench.features import CachedForward, Pass
 from bench.forward import Forward
-from bench.job import Job, examples_path
 from bench.measure import Phase
-from bench.run import Run
-from bench.spec import DataRef, RunSpec, TrainingSpec, Variant
-from bench.study import EXAMPLE_COLUMNS
 from methods.prepare import head_modules
 
 if TYPE_CHECKING:
@@ -29,13 +26,6 @@ if TYPE_CHECKING:
 
     from bench.data import Splits
     from bench.job import Outcome
-
-TRAINING = TrainingSpec(epochs=2, batch_size=8, max_length=64, dtype="fp32", device="cpu")
-STYLES = ("ann", "bob", "cat")
-
-
-def nobody(phase: str, done: int, total: int, loss: float | None = None) -> None:
-    pass
 
 
 class Fitted(NamedTuple):
@@ -105,23 +95,6 @@ def test_a_style_without_a_text_is_an_error() -> None:
     probe: Any = methods.get("probe")()
     with pytest.raises(methods.MethodError, match="a train text of every style"):
         probe.fit(torch.nn.Linear(2, 3), torch.eye(2), torch.tensor([0, 2]))
-
-
-def ran(method: str, model: Path, texts: Path, scratch: Path, cache: bool) -> Outcome:
-    """The outcome of a run in this process, with what a study gives it."""
-    ref, corpus = backbone.local(model), load_local(texts)
-    spec = RunSpec(
-        variant=Variant(method=method, hyperparameters=methods.get(method)().hyperparameters()),
-        seed=0,
-        preset="custom",
-        backbone=ref,
-        data=DataRef(name="texts", source="local", revision=None, fingerprint=corpus.fingerprint),
-        training=TRAINING.model_copy(update={"feature_cache": cache}),
-    )
-    scratch.mkdir(exist_ok=True)
-    tokenise(corpus, backbone.tokenizer(ref), TRAINING.max_length).save(scratch)
-    corpus.frames["test"].assign(text_hash="").reindex(columns=EXAMPLE_COLUMNS).to_parquet(examples_path(scratch))
-    return Run(Job(spec, STYLES, scratch, None, threads=1), nobody).outcome()
 
 
 class Runs(NamedTuple):

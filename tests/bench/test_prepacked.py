@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
+from in_process import ran
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 import methods
 from bench import budget, train
 from bench.prepacked import prepacked
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ROWS = np.arange(budget.TRAINING.batch_size)
 needs_layouts = pytest.mark.skipif(
@@ -69,7 +73,12 @@ def test_a_layout_made_without_gradients_serves_a_step_that_needs_them() -> None
     torch.testing.assert_close(inputs.grad, layer.weight.sum(dim=0).expand(2, -1))
 
 
-def reorders(name: str) -> int:
+def layouts(seen: profile) -> int:
+    """Count the layouts that were made."""
+    return sum(event.count for event in seen.key_averages() if event.key == "mkldnn::_reorder_linear_weight")
+
+
+def laid_out(name: str) -> int:
     """Count the layouts made in two steps and an evaluation of a method."""
     method = methods.get(name)()
     forward = budget.adapted(method, "packed")
@@ -78,21 +87,32 @@ def reorders(name: str) -> int:
         for _ in range(2):
             fitting.step(ROWS)
         train.evaluate(forward, budget.passages())
-    return sum(event.count for event in seen.key_averages() if event.key == "mkldnn::_reorder_linear_weight")
+    return layouts(seen)
 
 
 @needs_layouts
 def test_each_frozen_layer_is_laid_out_once_each_way_and_what_trains_never() -> None:
     layers = 4 * budget.GPT2["n_layer"]
-    assert reorders("ln_tuning") == 2 * layers
-    assert reorders("lora") == 2 * layers - 1  # nothing asks for the gradient of what the first one reads
-    assert reorders("full") == 0
+    assert laid_out("ln_tuning") == 2 * layers
+    assert laid_out("lora") == 2 * layers - 1  # nothing asks for the gradient of what the first one reads
+    assert laid_out("full") == 0
+
+
+@needs_layouts
+@pytest.mark.parametrize(("name", "made"), [("lora", True), ("adalora", False)])
+def test_a_run_uses_layouts_unless_the_method_may_change_anything_after_a_step(
+    name: str, made: bool, gpt2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.run.adapters.merge", lambda _: None)  # a merged model is no longer the method's
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        ran(name, gpt2, texts, tmp_path)
+    assert (layouts(seen) > 0) == made
 
 
 def test_all_is_as_before_even_after_an_error() -> None:
     layer = nn.Linear(8, 8).requires_grad_(False)
     before = layer(torch.ones(1, 8))
-    with pytest.raises(RuntimeError, match="primitive|shape"), prepacked(layer):
+    with pytest.raises(RuntimeError, match=r"primitive|shape"), prepacked(layer):
         layer(torch.ones(1, 9))
     layer.weight.data.zero_()
     assert not torch.equal(before, layer(torch.ones(1, 8)))

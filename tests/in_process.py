@@ -1,0 +1,42 @@
+"""A run in the test's own process, with what a study gives it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import methods
+from bench import backbone
+from bench.data import load_local, tokenise
+from bench.job import Job, examples_path
+from bench.run import Run
+from bench.spec import DataRef, RunSpec, TrainingSpec, Variant
+from bench.study import EXAMPLE_COLUMNS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.job import Outcome
+
+TRAINING = TrainingSpec(epochs=2, batch_size=8, max_length=64, dtype="fp32", device="cpu")
+STYLES = ("ann", "bob", "cat")
+
+
+def nobody(phase: str, done: int, total: int, loss: float | None = None) -> None:
+    """Nobody watches."""
+
+
+def ran(method: str, model: Path, texts: Path, scratch: Path, cache: bool = True) -> Outcome:
+    """Run a method on the suite's texts, with one thread and seed 0."""
+    ref, corpus = backbone.local(model), load_local(texts)
+    spec = RunSpec(
+        variant=Variant(method=method, hyperparameters=methods.get(method)().hyperparameters()),
+        seed=0,
+        preset="custom",
+        backbone=ref,
+        data=DataRef(name="texts", source="local", revision=None, fingerprint=corpus.fingerprint),
+        training=TRAINING.model_copy(update={"feature_cache": cache}),
+    )
+    scratch.mkdir(exist_ok=True)
+    tokenise(corpus, backbone.tokenizer(ref), TRAINING.max_length).save(scratch)
+    corpus.frames["test"].assign(text_hash="").reindex(columns=EXAMPLE_COLUMNS).to_parquet(examples_path(scratch))
+    return Run(Job(spec, STYLES, scratch, None, threads=1), nobody).outcome()
