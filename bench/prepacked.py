@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from methods import MethodError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -22,16 +24,19 @@ if TYPE_CHECKING:
 def prepacked(module: nn.Module) -> Iterator[None]:
     """Within, compute the frozen linear layers of `module` from weights in oneDNN's layout. On x86; elsewhere as ever.
 
-    A layout is made when it is first needed, forward and backward, and takes as many bytes as the weight. What is
-    frozen mustn't change within: nothing looks.
+    A layout is made when it is first needed, forward and backward, and takes as many bytes as the weight.
+    Raises MethodError at the end where a frozen weight is no longer what was laid out: what was computed is wrong then.
     """
-    layers = _served(module) if _available() else []
-    for layer in layers:
+    layers = _served(module) if _available() else {}
+    for layer in layers.values():
         layer.__dict__["forward"] = _Prepacked(layer)
     try:
         yield
+        changed = [name for name, layer in layers.items() if layer.__dict__["forward"].outdated()]
+        if changed:
+            raise MethodError(f"training changed {', '.join(changed)}, which it froze: let what changes require grad")
     finally:
-        for layer in layers:
+        for layer in layers.values():
             del layer.__dict__["forward"]
 
 
@@ -39,16 +44,15 @@ def _available() -> bool:
     return torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability().startswith("AVX")
 
 
-def _served(module: nn.Module) -> list[nn.Linear]:
-    return [
-        layer
-        for layer in module.modules()
+def _served(module: nn.Module) -> dict[str, nn.Linear]:
+    return {
+        name: layer
+        for name, layer in module.named_modules()
         if type(layer) is nn.Linear
         and layer.weight.device.type == "cpu"
         and layer.weight.dtype in (torch.float32, torch.bfloat16)
         and not any(parameter.requires_grad for parameter in layer.parameters())
-        and "forward" not in layer.__dict__
-    ]
+    }
 
 
 class _Prepacked:
@@ -64,6 +68,11 @@ class _Prepacked:
             x.to(self._layer.weight.dtype), self
         )
         return found
+
+    def outdated(self) -> bool:
+        """Tell whether the weight has changed since it was laid out."""
+        layout = self._layouts.get(False)
+        return layout is not None and not torch.equal(layout.to_dense(), self._layer.weight)
 
     def product(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the layer computes, without a gradient."""

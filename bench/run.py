@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -56,7 +55,7 @@ class Run:
         self.watch("loading", 0, 1)
         with measure.phase(self.training.device) as loading:
             forward, backbone_parameters = self._load(self.training)
-        with self._fast(forward.module):
+        with prepacked(forward.module):
             passes = self._passes(forward)
             reader = self._reader(forward, passes)
             fit = self._fit(forward, reader, passes)
@@ -106,10 +105,6 @@ class Run:
         module = self.method.apply(model, train.plan(self.splits.train, training)).to(training.device)
         pad_id = backbone.pad_id(self.spec.backbone)
         return Forward(module, training.device, training.dtype, pad_id, len(self.job.styles)), parameters
-
-    def _fast(self, module: nn.Module) -> AbstractContextManager[None]:
-        """Lay out what is frozen for fast products, but where the method may change even that after a step."""
-        return nullcontext() if hasattr(self.method, "after_step") else prepacked(module)
 
     def _passes(self, forward: Forward) -> dict[str, Pass]:
         """Return the backbone's pass over each split that is read, where nothing in the backbone ever changes."""
