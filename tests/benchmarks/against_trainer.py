@@ -1,7 +1,7 @@
 """How much faster than `Trainer` + peft: python tests/benchmarks/against_trainer.py
 
 Both sides do the same work in turn, several rounds: GPT-2 124M from its configuration (speed doesn't depend on the
-weights), 14 styles, texts of AuthorMix's lengths, batch 8, at most 256 tokens, the same hyperparameters, steps and
+weights, which are drawn once and saved, so that both load them as anyone does), 14 styles, texts of AuthorMix's lengths, batch 8, at most 256 tokens, the same hyperparameters, steps and
 evaluation. `Trainer` is set up as its documentation shows. What is printed are ratios with their spread over the
 rounds; only these carry over to another machine. The first steps of a cell are left out on both sides.
 """
@@ -51,9 +51,11 @@ def lengths(count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def write_inputs(folder: Path, train: int, test: int) -> None:
-    """Write a model's folder without weights, with a tokenizer that makes a token of each byte, and the texts."""
+    """Write a model's folder, with a tokenizer that makes a token of each byte, and the texts."""
+    import torch
+    import transformers
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import GPT2Config, PreTrainedTokenizerFast
+    from transformers import GPT2Config, GPT2Model, PreTrainedTokenizerFast
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE({piece: i for i, piece in enumerate([*alphabet, "<|endoftext|>"])}, []))
@@ -61,7 +63,9 @@ def write_inputs(folder: Path, train: int, test: int) -> None:
     end = "<|endoftext|>"
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end, bos_token=end, pad_token=end)
     fast.save_pretrained(str(folder / "model"))
-    GPT2Config(pad_token_id=len(alphabet)).save_pretrained(str(folder / "model"))
+    torch.manual_seed(0)
+    transformers.logging.disable_progress_bar()
+    GPT2Model(GPT2Config(pad_token_id=len(alphabet))).save_pretrained(str(folder / "model"))
     (folder / "texts").mkdir()
     rng = np.random.default_rng(1)
     for split, count in (("train", train), ("validation", STYLES), ("test", test)):
@@ -78,10 +82,9 @@ def write_inputs(folder: Path, train: int, test: int) -> None:
 def user_model(method: str, folder: Path) -> Any:
     """GPT-2 with a head, adapted by peft with the harness's hyperparameters."""
     import peft
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from transformers import AutoModelForSequenceClassification
 
-    config = AutoConfig.from_pretrained(folder / "model", num_labels=STYLES)
-    model = AutoModelForSequenceClassification.from_config(config)
+    model = AutoModelForSequenceClassification.from_pretrained(folder / "model", num_labels=STYLES)
     if method in ("frozen", "head"):
         model.requires_grad_(False)
         model.score.requires_grad_(True)
@@ -313,9 +316,9 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 @app.command("table")
 def print_table(
     rounds: Annotated[int, typer.Option(min=1, help="How often each side is measured.")] = 3,
-    count: Annotated[int, typer.Option("--steps", min=4, max=40, help="Steps of a cell, warm-up included.")] = 8,
-    train: Annotated[int, typer.Option(min=STYLES, help="Train texts.")] = 100,
-    test: Annotated[int, typer.Option(min=STYLES, help="Test texts.")] = 60,
+    count: Annotated[int, typer.Option("--steps", min=4, max=40, help="Steps of a cell, warm-up included.")] = 6,
+    train: Annotated[int, typer.Option(min=STYLES, help="Train texts.")] = 140,
+    test: Annotated[int, typer.Option(min=STYLES, help="Test texts.")] = 46,
 ) -> None:
     """Measure both sides in turn and print the ratios: their median and range over the rounds, and what is aimed at."""
     from bench.machine import resolve_dtype
