@@ -17,6 +17,7 @@ from methods import get
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bench.machine import Device
     from bench.spec import BackboneRef
     from methods import Method
 
@@ -52,13 +53,18 @@ def checkpoint(tmp_path: Path) -> Checkpoint:
 
 
 def _fit(
-    ref: BackboneRef, splits: Splits, method: Method, checkpoint: Checkpoint | None, end_at_step: int | None = None
+    ref: BackboneRef,
+    splits: Splits,
+    method: Method,
+    checkpoint: Checkpoint | None,
+    end_at_step: int | None = None,
+    device: Device = "cpu",
 ) -> Fitted:
     """Train as a run does; what `end_at_step` names is the step, from 0, that is never taken."""
     torch.manual_seed(5)
     model = backbone.load(ref, 3, 5)
-    module = method.apply(model, train.plan(splits.train, TRAINING))
-    forward = Forward(module, "cpu", "fp32", backbone.pad_id(ref), 3)
+    module = method.apply(model, train.plan(splits.train, TRAINING)).to(device)
+    forward = Forward(module, device, "fp32", backbone.pad_id(ref), 3)
 
     told = []
 
@@ -100,6 +106,20 @@ def test_it_goes_on_bit_for_bit(ref: BackboneRef, splits: Splits, method: Method
     assert _same(resumed, whole)
     assert len(resumed.fit.step_s) == len(whole.fit.step_s) == 15
     assert (whole.told, resumed.told) == ([0, 10], [10])  # the third epoch alone was trained
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_it_goes_on_within_the_stated_tolerance_on_a_gpu(
+    ref: BackboneRef, splits: Splits, checkpoint: Checkpoint
+) -> None:
+    method = get("lora")(dropout=0.3, learning_rate=0.01)
+    whole = _fit(ref, splits, method, None, device="cuda")
+    with pytest.raises(Ended):
+        _fit(ref, splits, method, checkpoint, end_at_step=10, device="cuda")
+    resumed = _fit(ref, splits, method, checkpoint, device="cuda")
+    losses = [[epoch.validation_loss for epoch in fitted.fit.epochs] for fitted in (resumed, whole)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert resumed.fit.tokens == whole.fit.tokens
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "not one"])

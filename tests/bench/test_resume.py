@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from record_factory import DEMO, failed_record, make_record
@@ -135,3 +136,19 @@ def test_the_same_command_again_starts_no_process_and_a_larger_one_runs_the_rest
     assert [(record.method, record.status) for record in larger] == [("head", "ok"), ("frozen", "ok")]
     assert larger[1].created_at == first.created_at
     assert len(Store(tmp_path).read().records) == 2
+
+
+@pytest.mark.parametrize(("asked", "after_s"), [("auto", 60.0), ("on", 0.0), ("off", None)])
+def test_epochs_are_kept_when_they_are_long_or_always_or_never(
+    asked: Literal["auto", "on", "off"],
+    after_s: float | None,
+    gpt2: Path,
+    texts: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jobs: list[Job] = []
+    monkeypatch.setattr(execute.Execution, "run", lambda _, given: jobs.extend(given) or {})
+    monkeypatch.setattr(execute, "warm_up", lambda: None)
+    study.run(replace(_request(gpt2, texts, tmp_path, ("head",)), checkpoint=asked))
+    assert [job.checkpoint and job.checkpoint_after_s for job in jobs] == [after_s]

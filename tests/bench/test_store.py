@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +19,6 @@ from bench.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from types import FrameType
 
 RECORD = make_record(DEMO[2])
@@ -81,6 +82,26 @@ def test_putting_a_run_again_takes_the_place_of_the_first(tmp_path: Path) -> Non
     store.put(RECORD, b"predictions")
     assert [record.status for record in store.read().records] == ["ok"]
     assert store.predictions_path(RECORD.uid).read_bytes() == b"predictions"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="nothing tells which file a handle is of")
+def test_what_is_written_is_on_the_disk_before_it_appears_and_its_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, record = Store(tmp_path), make_record(DEMO)
+    shown, flush = (store.record_path(record.uid), store.predictions_path(record.uid)), os.fsync
+    flushed: list[tuple[Path, list[bool]]] = []
+
+    def fsync(handle: int) -> None:
+        flushed.append((Path(f"/proc/self/fd/{handle}").readlink(), [path.exists() for path in shown]))
+        flush(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    store.put(record, predictions_parquet(record))
+    *parts, (folder, after) = flushed
+    assert [path.suffix for path, _ in parts] == [".part"] * 2
+    assert [there for _, there in parts] == [[False, False]] * 2
+    assert (folder, after) == (tmp_path, [True, True])
 
 
 def test_an_interrupt_leaves_the_old_record_or_the_new_one_and_nothing_else(tmp_path: Path) -> None:

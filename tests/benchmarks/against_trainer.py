@@ -1,9 +1,10 @@
 """How much faster than `Trainer` + peft: python tests/benchmarks/against_trainer.py
 
 Both sides do the same work in turn, several rounds: GPT-2 124M from its configuration (speed doesn't depend on the
-weights, which are drawn once and saved, so that both load them as anyone does), 14 styles, texts of AuthorMix's lengths, batch 8, at most 256 tokens, the same hyperparameters, steps and
-evaluation. `Trainer` is set up as its documentation shows. What is printed are ratios with their spread over the
-rounds; only these carry over to another machine. The first steps of a cell are left out on both sides.
+weights, which are drawn once and saved, so that both load them as anyone does), 14 styles, texts of AuthorMix's
+lengths, batch 8, at most 256 tokens, the same hyperparameters, steps and evaluation. `Trainer` is set up as its
+documentation shows. What is printed are ratios with their spread over the rounds; only these carry over to another
+machine. The first steps of a cell are left out on both sides.
 """
 
 from __future__ import annotations
