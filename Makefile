@@ -31,7 +31,7 @@ coverage: install-dev ## Simulate studies of known truth: do the report's interv
 torture: install-dev ## Try for half an hour to lose a record: kills, full disks, damage; TORTURE_ARGS="kill_runs --times 20" for some of it.
 	$(python) tests/torture/run.py $(TORTURE_ARGS)
 
-gates-proof: install-dev ## Prove for hours that the gates of speed and memory work; GATES_ARGS="1 2" for some of it.
+gates-proof: install-dev ## Prove for an hour or two that the gates of speed and memory work; GATES_ARGS="1 2" for some of it.
 	$(python) tests/gates/proof.py $(GATES_ARGS)
 
 lint: install-dev ## Install and check style, format and types.

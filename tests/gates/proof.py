@@ -1,7 +1,8 @@
 """Proof that the gates work, with real timings: `make gates-proof`, or with the numbers of some parts.
 
 Each sabotage is made in a checkout of its own and must be caught; HEAD against itself must raise no alarm, ten times.
-It takes hours on a machine that should do nothing else meanwhile.
+A comparison takes one core, so as many go on at once as there are cores: it takes an hour or so, on a machine that
+should do nothing else meanwhile.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from queue import Queue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
@@ -59,10 +63,11 @@ def sabotaged(sabotage: Sabotage) -> Iterator[Path]:
             git(ROOT, "worktree", "remove", "--force", str(folder))
 
 
-def command(folder: Path, *arguments: str) -> tuple[int, str]:
-    """Run `python -m bench` of a checkout; return its exit code and what it printed."""
+def command(folder: Path, *arguments: str, core: int | None = None) -> tuple[int, str]:
+    """Run `python -m bench` of a checkout, on one core or all; return its exit code and what it printed."""
+    pinned = [] if core is None else ["taskset", "--cpu-list", str(core)]
     done = subprocess.run(
-        [*BENCH, *arguments],
+        [*pinned, *BENCH, *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(folder)},
         stdout=subprocess.PIPE,
@@ -71,26 +76,60 @@ def command(folder: Path, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def caught(sabotage: Sabotage) -> bool:
-    """Tell whether the gate that should notice the sabotage does."""
-    with sabotaged(sabotage) as folder:
-        if sabotage.gate == "budget":
-            code, said = command(folder, "budget")
-        else:
-            code, said = command(ROOT, "regress", "HEAD", git(folder, "rev-parse", "HEAD"))
-    print("\n".join(said.splitlines()[:SHOWN_LINES]))
-    return code == CAUGHT
+@dataclass(frozen=True)
+class Claim:
+    """Something to prove: what `check` runs, on one core, must leave with `expected`."""
+
+    name: str
+    expected: int
+    check: Callable[[int], tuple[int, str]]
 
 
-def quiet() -> bool:
-    """Tell whether HEAD against itself raises no alarm."""
-    code, said = command(ROOT, "regress", "HEAD", "HEAD")
-    print(said)
-    return code == QUIET
+def caught(sabotage: Sabotage) -> Claim:
+    """Claim that the gate that should notice the sabotage does."""
+
+    def check(core: int) -> tuple[int, str]:
+        with sabotaged(sabotage) as folder:
+            if sabotage.gate == "budget":
+                return command(folder, "budget", core=core)
+            return command(ROOT, "regress", "HEAD", git(folder, "rev-parse", "HEAD"), core=core)
+
+    return Claim(sabotage.name, CAUGHT, check)
+
+
+def quiet(number: int) -> Claim:
+    """Claim that HEAD against itself raises no alarm."""
+    return Claim(
+        f"HEAD against itself, {number}", QUIET, lambda core: command(ROOT, "regress", "HEAD", "HEAD", core=core)
+    )
+
+
+def prove(claims: list[Claim]) -> int:
+    """Check the claims, one to a core, and print a line for each as it is done; return how many don't hold."""
+    failed, begin, cores = 0, time.monotonic(), Queue[int]()
+    for core in sorted(os.sched_getaffinity(0)):
+        cores.put(core)
+
+    def check(claim: Claim) -> tuple[Claim, int, str]:
+        core = cores.get()
+        try:
+            return claim, *claim.check(core)
+        finally:
+            cores.put(core)
+
+    with ThreadPoolExecutor(cores.qsize()) as pool:
+        for done in as_completed([pool.submit(check, claim) for claim in claims]):
+            claim, code, said = done.result()
+            print("\n".join(said.splitlines()[:SHOWN_LINES]))
+            holds = code == claim.expected
+            told = {CAUGHT: ("MISSED", "caught"), QUIET: ("FALSE ALARM", "no alarm")}[claim.expected][holds]
+            print(f"{told}: {claim.name} (after {time.monotonic() - begin:.0f} s)", flush=True)
+            failed += not holds
+    return failed
 
 
 def main() -> None:
-    """Prove what is asked for, a line each; exit 1 where something isn't proved."""
+    """Prove what is asked for; exit 1 where something isn't proved."""
     parts = {str(number): part for number, part in enumerate(sabotages.ALL, start=1)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = "; ".join(f"{number}: {part.name}".replace("%", "%%") for number, part in parts.items())
@@ -98,16 +137,10 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", choices=every, default=every, help=f"{names}; same")
     parser.add_argument("--times", type=int, default=10, help="how often HEAD is compared with itself")
     asked = parser.parse_args()
-    failed = 0
-    for name in asked.parts:
-        for _ in range(asked.times if name == "same" else 1):
-            begin = time.monotonic()
-            good = quiet() if name == "same" else caught(parts[name])
-            what = "HEAD against itself" if name == "same" else parts[name].name
-            told = ("no alarm" if good else "FALSE ALARM") if name == "same" else ("caught" if good else "MISSED")
-            print(f"{told}: {what} ({time.monotonic() - begin:.0f} s)", flush=True)
-            failed += not good
-    sys.exit(bool(failed))
+    claims = [caught(parts[name]) for name in asked.parts if name != "same"]
+    if "same" in asked.parts:
+        claims += [quiet(number + 1) for number in range(asked.times)]
+    sys.exit(bool(prove(claims)))
 
 
 if __name__ == "__main__":
