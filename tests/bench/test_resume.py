@@ -14,6 +14,7 @@ from bench.spec import BackboneRef, DataRef, LearningRates, RunSpec, Study, Trai
 from bench.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from bench.record import Record, Status
@@ -148,7 +149,12 @@ def test_epochs_are_kept_when_they_are_long_or_always_or_never(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     jobs: list[Job] = []
-    monkeypatch.setattr(execute.Execution, "run", lambda _, given: jobs.extend(given) or {})
+
+    def take(_: execute.Execution, given: Iterable[Job]) -> dict[str, Record]:
+        jobs.extend(given)
+        return {}
+
+    monkeypatch.setattr(execute.Execution, "run", take)
     monkeypatch.setattr(execute, "warm_up", lambda: None)
     study.run(replace(_request(gpt2, texts, tmp_path, ("head",)), checkpoint=asked))
     assert [job.checkpoint and job.checkpoint_after_s for job in jobs] == [after_s]

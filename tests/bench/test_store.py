@@ -88,7 +88,7 @@ def test_putting_a_run_again_takes_the_place_of_the_first(tmp_path: Path) -> Non
 def test_what_is_written_is_on_the_disk_before_it_appears_and_its_folder_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, record = Store(tmp_path), make_record(DEMO)
+    store, record = Store(tmp_path), make_record(DEMO[0])
     shown, flush = (store.record_path(record.uid), store.predictions_path(record.uid)), os.fsync
     flushed: list[tuple[Path, list[bool]]] = []
 
@@ -97,7 +97,7 @@ def test_what_is_written_is_on_the_disk_before_it_appears_and_its_folder_after(
         flush(handle)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    store.put(record, predictions_parquet(record))
+    store.put(record, predictions_parquet(DEMO[0], 0))
     *parts, (folder, after) = flushed
     assert [path.suffix for path, _ in parts] == [".part"] * 2
     assert [there for _, there in parts] == [[False, False]] * 2
