@@ -254,6 +254,8 @@ def main() -> None:
         _mistake(error.format_message())
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(interrupts.EXIT_CODE)
+    finally:
+        interrupts.forget()
     sys.exit(code or 0)
 
 

@@ -28,6 +28,15 @@ def leaving() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def forget() -> None:
+    """Keep Python from ending by SIGINT for an interrupt that was handled, whatever the exit code.
+
+    Started with `-m` it does where the interrupt once passed through an `exec` of text, which is how dataclasses are
+    made in imports: that sets a flag, and only the next such `exec` clears it (run_eval_code_obj, Py_RunMain).
+    """
+    exec("")
+
+
 def _first(number: int, frame: FrameType | None) -> None:
     for each in _SIGNALS:
         signal.signal(each, _second)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import misbehaving
 import psutil
 import pytest
-from commands import BENCH, Terminal, environment, wait_until
+from commands import BENCH, Terminal, add_package, bench, environment, wait_until
 from safetensors import safe_open
 
 from bench.claims import WORK
@@ -189,6 +189,14 @@ with leaving(), console.view(3):
         threading.Event().wait()
 """
 """Leaves so slowly that the second signal finds it still at it."""
+
+
+def test_an_interrupt_of_a_librarys_import_ends_with_its_exit_code(tmp_path: Path) -> None:
+    """Python itself would end by SIGINT where text was being executed."""
+    add_package(tmp_path, "interrupted", 'exec("raise KeyboardInterrupt")', "interrupted = interrupted:Method")
+    done = bench("list", cwd=tmp_path, PYTHONPATH=os.pathsep.join([environment()["PYTHONPATH"], str(tmp_path)]))
+    assert done.returncode == 130
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
