@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -93,21 +94,83 @@ def laid_out(name: str) -> int:
 @needs_layouts
 def test_each_frozen_layer_is_laid_out_once_each_way_and_what_trains_never() -> None:
     layers = 4 * budget.GPT2["n_layer"]
-    assert laid_out("ln_tuning") == 2 * layers
-    assert laid_out("lora") == 2 * layers - 1  # nothing asks for the gradient of what the first one reads
+    put_aside = 1  # the head that peft copied before it let the copy train
+    assert laid_out("ln_tuning") == 2 * layers + put_aside
+    assert laid_out("lora") == 2 * layers - 1 + put_aside  # nothing asks for the gradient of what the first one reads
     assert laid_out("full") == 0
 
 
 @needs_layouts
+def test_a_layout_stands_in_the_weights_place() -> None:
+    layer = nn.Linear(48, 32).requires_grad_(False)
+    weight, before = layer.weight, layer.weight.clone()
+    with prepacked(layer):
+        layer(torch.ones(1, 48, requires_grad=True)).sum().backward()
+        assert weight.untyped_storage().nbytes() == 0
+        assert (layer.weight.shape, layer.weight.dtype) == ((32, 48), torch.float32)
+        assert not next(layer.parameters()).requires_grad
+    assert layer.weight is weight
+    assert torch.equal(weight, before)
+
+
+def double(layer: nn.Linear) -> None:
+    """Change a layer's weight through a view, as a whole, by its data, or by a new tensor."""
+    layer.weight[0] *= 2
+    layer.weight.data[1:].mul_(2)
+    layer.weight.data = layer.weight * 2
+    layer.weight.mul_(0.5)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_frozen_weight_that_changes_after_all_is_an_error(dtype: torch.dtype) -> None:
+def test_a_frozen_weight_may_be_read_and_changed_after_all(dtype: torch.dtype) -> None:
     layer = nn.Linear(48, 32).requires_grad_(False).to(dtype)
-    with (  # noqa: PT012
-        pytest.raises(methods.MethodError, match="training changed proj, which it froze"),
-        prepacked(nn.ModuleDict({"proj": layer})),
-    ):
-        layer(torch.ones(1, 48, dtype=dtype))
-        layer.weight.data[3, 5] += 1  # where the weight's version counter doesn't see it
+    weight, inputs = layer.weight.clone(), torch.randn(3, 48, dtype=dtype, requires_grad=True)
+    with prepacked(layer):
+        first = layer(inputs)
+        assert torch.equal(layer.weight + 0, weight)
+        double(layer)
+        second = layer(inputs)
+    assert torch.equal(layer.weight, 2 * weight)
+    torch.testing.assert_close(first, nn.functional.linear(inputs, weight, layer.bias))
+    torch.testing.assert_close(second, nn.functional.linear(inputs, 2 * weight, layer.bias))
+
+
+def test_a_layer_that_is_unfrozen_trains() -> None:
+    layer = nn.Linear(48, 32).requires_grad_(False)
+    with prepacked(layer):
+        layer.requires_grad_(True)
+        layer(torch.ones(2, 48)).sum().backward()
+    assert layer.weight.grad is not None
+    torch.testing.assert_close(layer.weight.grad, torch.full((32, 48), 2.0))
+
+
+def test_a_weight_asked_for_between_forward_and_backward_passes() -> None:
+    layer = nn.Linear(48, 32).requires_grad_(False)
+    inputs = torch.randn(3, 48, requires_grad=True)
+    with prepacked(layer):
+        found = layer(inputs).sum()
+        expected = layer.weight.sum(dim=0)
+        found.backward()
+    torch.testing.assert_close(inputs.grad, expected.expand(3, -1))
+
+
+def test_a_bias_of_another_that_trains_and_a_copy_of_the_layer() -> None:
+    layer, bias = nn.Linear(48, 32).requires_grad_(False), torch.zeros(32, requires_grad=True)
+    with prepacked(layer):
+        nn.functional.linear(torch.ones(2, 48), layer.weight, bias).sum().backward()
+    assert bias.grad is not None
+    with prepacked(layer):
+        copied = copy.deepcopy(layer)
+    assert torch.equal(copied.weight, layer.weight)
+
+
+def test_a_weight_that_two_modules_share_stays() -> None:
+    embedding, layer = nn.Embedding(32, 48), nn.Linear(48, 32)
+    layer.weight = embedding.weight
+    both = nn.ModuleDict({"embedding": embedding, "layer": layer}).requires_grad_(False)
+    with prepacked(both):
+        assert layer.weight is embedding.weight
+        assert embedding(torch.tensor([3])).shape == (1, 48)
 
 
 @needs_layouts
