@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -53,9 +54,10 @@ class Run:
         """Do it all; leave the predictions, and the adapter if that is asked for, where the job says."""
         baseline = measure.resident_bytes()
         self.watch("loading", 0, 1)
-        with measure.phase(self.training.device) as loading:
-            forward, backbone_parameters = self._load(self.training)
-        with prepacked(forward.module):
+        with ExitStack() as layouts:
+            with measure.phase(self.training.device) as loading:
+                forward, backbone_parameters = self._load(self.training)
+                layouts.enter_context(prepacked(forward.module))
             passes = self._passes(forward)
             reader = self._reader(forward, passes)
             fit = self._fit(forward, reader, passes)
