@@ -127,20 +127,15 @@ def _thousand(folder: Path) -> None:
                 (folder / f"{record.uid}.parquet").write_bytes(predictions)
 
 
-def _cost(folder: Path, *arguments: str) -> float:
-    """Return the seconds of the processor that a report takes: the least of three, as a busy one counts more."""
+def test_a_thousand_records_render_in_under_five_seconds(tmp_path: Path) -> None:
+    _thousand(tmp_path / "store")
     seconds: list[float] = []
-    for _ in range(3):
+    while not seconds or (min(seconds) >= 5 and len(seconds) < 3):  # a busy processor counts more than was computed
         before = _processor_seconds()
-        done = _report(*arguments, cwd=folder)
+        done = _report("store", cwd=tmp_path)
         seconds.append(_processor_seconds() - before)
         assert (done.returncode, done.stderr) == (0, "")
-    return min(seconds)
-
-
-def test_a_thousand_records_cost_no_more_than_twenty_starts(tmp_path: Path) -> None:
-    _thousand(tmp_path / "store")
-    assert _cost(tmp_path, "store") < 20 * _cost(tmp_path, "--help")  # 13 when this was written
+    assert min(seconds) < 5
     text = (tmp_path / "store" / "report.md").read_text(encoding="utf-8")
     assert "All 1,000 runs have a result" in text
     assert "more, none of them on a Pareto front" in text
