@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bench.record import Record
     from bench.stats.summaries import Summary
 
-_COLUMNS = ["style", "prediction", "document"]
+_STYLES = ["style", "prediction"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,11 +106,14 @@ def _read(run: Record, folder: Path) -> _Table:
     if run.quality and run.quality.predictions_sha256 not in (None, hashlib.sha256(content).hexdigest()):
         raise _Unreadable("the file was changed or damaged")
     try:
-        table = pq.ParquetFile(pa.BufferReader(content)).read(columns=_COLUMNS, use_threads=False)
+        file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=_STYLES)  # few names, many examples
+        table = file.read(columns=[*_STYLES, "document"], use_threads=False)
         columns = {name: table.column(name).combine_chunks() for name in table.column_names}
     except (pa.ArrowException, OSError) as error:
         raise _Unreadable(f"not a table of predictions: {str(error).splitlines()[0]}") from error
-    if not {"style", "prediction"} <= columns.keys() or table.num_rows != run.data.sizes.test:
+    except KeyError as error:
+        raise _Unreadable("there is no column of styles or of predictions") from error
+    if table.num_rows != run.data.sizes.test:
         raise _Unreadable(f"not a style and a prediction for each of {run.data.sizes.test} test examples")
     places = {style: place for place, style in enumerate(run.data.styles)}
     return _Table(

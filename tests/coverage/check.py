@@ -6,7 +6,6 @@ make coverage, or python tests/coverage/check.py [--studies 1000].
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -17,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import stdtrit
 from simulation import ALIKE, STYLE_SHARES, Cell, Studies, simulate, styled, true_macro_f1
-from statsmodels.stats.multitest import multipletests
 
-from bench.stats.differences import top_group
+from bench.stats.differences import holm, top_group
 from bench.stats.intervals import LEVEL, Figures, differences, singly
 from bench.stats.jackknife import macro_f1
 from bench.stats.outcomes import Outcomes
@@ -60,7 +58,6 @@ class Row:
 
 def measure(cell: Cell, count: int) -> tuple[Row, dict[str, tuple[float, float]]]:
     """Analyse a cell's studies as bench.stats does; also what other estimators would have given."""
-    gc.freeze()  # multipletests collects garbage each time, which takes long with all that is imported
     found: dict[str, list[Any]] = {}
     for number, studies in enumerate(simulate(cell, count)):
         for name, values in {**_measure(cell, studies, number), **_others(cell, studies)}.items():
@@ -98,7 +95,7 @@ def _covers(figures: Figures, truth: NDArray[Any]) -> NDArray[Any]:
 
 
 def _rejected(p: NDArray[Any]) -> NDArray[Any]:
-    return np.stack([multipletests(row, LEVEL, method="holm")[0] for row in p])
+    return np.stack([holm(row) <= LEVEL for row in p])
 
 
 def _macro_f1_covers(cell: Cell, studies: Studies, number: int) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -94,18 +95,29 @@ def _draw(view: View, sweeps: Sequence[Sweep]) -> Figure:
             loss.plot(alphas, lowest, linestyle=":", color=drawing.COLOURS[number])
     if any(_turned_up(view, sweep) for sweep in sweeps):
         loss.plot([], [], linestyle=":", color=drawing.GREY, label="loss: lowest of all epochs; solid: after the last")
-    alphas = sorted({alpha for sweep in sweeps for alpha in sweep.alphas})
+    ticks = _ticks(sweeps)
     for ax, title in zip((accuracy, loss), TITLES, strict=True):
         ax.set_title(title)
-        _alpha_axis(ax, alphas)
+        _alpha_axis(ax, ticks)
     handles = [handle for ax in (accuracy, loss) for handle in ax.get_legend_handles_labels()[0]]
     figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.05, 0.0), ncols=3, fontsize=8)
     return figure
 
 
-def _alpha_axis(ax: Axes, alphas: Sequence[float]) -> None:
+def _ticks(sweeps: Sequence[Sweep]) -> list[float]:
+    """The alphas to write under the axis: all that were tried, but for those without room beside the one before."""
+    alphas = sorted({alpha for sweep in sweeps for alpha in sweep.alphas})
+    room = math.log(alphas[-1] / alphas[0]) / 12
+    ticks = alphas[:1]
+    for alpha in alphas[1:]:
+        if math.log(alpha / ticks[-1]) >= room:
+            ticks.append(alpha)
+    return ticks
+
+
+def _alpha_axis(ax: Axes, ticks: Sequence[float]) -> None:
     ax.set_xscale("log", base=2)
-    ax.set_xticks(alphas)
+    ax.set_xticks(ticks)
     ax.xaxis.set_minor_locator(NullLocator())
     drawing.plain_numbers(ax, "x")
     ax.set_xmargin(0.08)
@@ -114,11 +126,11 @@ def _alpha_axis(ax: Axes, alphas: Sequence[float]) -> None:
 
 def _interactive(view: View, sweeps: Sequence[Sweep]) -> str:
     data = [trace for number, sweep in enumerate(sweeps) for trace in _traces(view, sweep, number)]
-    alphas = sorted({alpha for sweep in sweeps for alpha in sweep.alphas})
+    ticks = _ticks(sweeps)
     axis = {
         "type": "log",
-        "tickvals": alphas,
-        "ticktext": [f"{alpha:g}" for alpha in alphas],
+        "tickvals": ticks,
+        "ticktext": [f"{alpha:g}" for alpha in ticks],
         "title": {"text": "alpha"},
     }
     layout = {

@@ -132,6 +132,12 @@ def test_the_alpha_sweep_has_a_line_for_each_learning_rate_and_tells_the_loss_tu
     assert lowest["y"][-1] < lowest["y"][0] or lowest["hovertext"][-1].endswith("lowest of all epochs")
 
 
+def test_many_alphas_are_written_where_there_is_room(tmp_path: Path) -> None:
+    build_store(tmp_path, [lora(alpha, 0.4) for alpha in (1, 2, 4, 8, 16, 32, 64, 128, 129, 130, 256)])
+    layout = _figure(_by_name(_analysis(tmp_path))["alpha-sweep"])["layout"]
+    assert layout["xaxis"]["tickvals"] == [1, 2, 4, 8, 16, 32, 64, 128, 256]
+
+
 def test_the_confusion_matrix_is_that_of_the_best_and_its_rows_add_up(
     analysis: Analysis, demo: dict[str, Picture]
 ) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from bench.stats.differences import Verdict, against, top_group, verdict
+from bench.stats.differences import Verdict, against, holm, top_group, verdict
 from bench.stats.intervals import Figures, Interval, differences
 
 
@@ -40,11 +40,14 @@ def test_p_is_adjusted_for_all_differences_by_holm() -> None:
     found = [difference for difference in against(every.at(slice(1, None), 0)) if difference]
     p = [difference.p for difference in found]
     assert max(p) < 1
-    expected, running = {}, 0.0
-    for place, value in enumerate(sorted(p)):  # Holm's step-down by hand: the k-th smallest times (m - k + 1)
-        running = expected[value] = max(running, min(1.0, value * (len(p) - place)))
-    assert [difference.p_holm for difference in found] == pytest.approx([expected[value] for value in p])
+    assert [difference.p_holm for difference in found] == pytest.approx(multipletests(p, method="holm")[1])
     assert [difference.mean for difference in found] == pytest.approx([0.02, 0.03, -0.04, 0.0001])
+
+
+def test_holm_is_what_statsmodels_makes_of_it() -> None:
+    generator = np.random.default_rng(3)
+    for p in (np.array([0.02]), np.array([0.01, 0.01, 1.0]), *(generator.random(20) ** 3 for _ in range(20))):
+        assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
 
 
 def test_without_a_common_seed_there_is_no_difference_and_no_test() -> None:

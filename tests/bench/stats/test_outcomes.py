@@ -48,7 +48,7 @@ def test_predictions_are_read_in_the_order_of_the_examples(tmp_path: Path) -> No
     ("how", "said"),
     [
         (lambda table: table.head(9), f"not a style and a prediction for each of {TEST_EXAMPLES} test examples"),
-        (lambda table: table[["style"]], f"not a style and a prediction for each of {TEST_EXAMPLES} test examples"),
+        (lambda table: table[["style"]], "there is no column of styles or of predictions"),
         (lambda table: table.assign(prediction="Nobody"), "they name 'Nobody', which is no style"),
         (lambda table: table.assign(prediction=None), "some are empty"),
         (lambda table: table.assign(prediction=1.5), "they name 1.5, which is no style"),
