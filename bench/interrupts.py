@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,15 +16,20 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _TIDY = b"\x1b[0m\x1b[?25h\r\n"
 """Plain colours, the cursor, and a line of its own for what follows a progress bar."""
 EXIT_CODE = 130
+_AGAIN_S = 0.01
 
 
 @contextmanager
 def leaving() -> Iterator[None]:
     """In the block, the first signal raises KeyboardInterrupt and the second ends the process; for the main thread."""
     before = {number: signal.signal(number, _first) for number in _SIGNALS}
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, _again)
+    hook, sys.unraisablehook = sys.unraisablehook, _unraisable
     try:
         yield
     finally:
+        sys.unraisablehook = hook
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -40,6 +46,18 @@ def forget() -> None:
 def _first(number: int, frame: FrameType | None) -> None:
     for each in _SIGNALS:
         signal.signal(each, _second)
+    raise KeyboardInterrupt
+
+
+def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """Raise an interrupt again soon that came within a `__del__` or another place that no exception leaves."""
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
+def _again(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 

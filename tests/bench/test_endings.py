@@ -210,6 +210,32 @@ def test_the_second_signal_leaves_at_once(number: signal.Signals) -> None:
     process.stdout.close()
 
 
+SWALLOWS = """
+import signal
+import threading
+from bench.interrupts import leaving
+
+class Dropped:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+with leaving():
+    try:
+        Dropped()
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print("left")
+"""
+
+
+def test_an_interrupt_that_comes_where_python_swallows_it_is_raised_again() -> None:
+    """Many a library's import drops objects with a `__del__`, which no exception leaves."""
+    done = subprocess.run(
+        [sys.executable, "-c", SWALLOWS], env=environment(), capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "left\n", "")
+
+
 def test_the_second_ctrl_c_leaves_a_usable_terminal(tmp_path: Path) -> None:
     terminal = Terminal([sys.executable, "-c", LEAVES], tmp_path)
     for said in ("begun", "once"):
