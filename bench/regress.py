@@ -1,6 +1,8 @@
 """Before and after on one machine: two revisions' timed benchmarks in alternation, until it is clear or enough.
 
-Both revisions run head's benchmarks with the libraries that are installed, each in a checkout of its own.
+Both revisions run head's benchmarks with the libraries that are installed, each in a checkout of its own. In a round
+each has a process, and the two take turns timing by timing, so that what disturbs the machine for a second or more
+disturbs both. A new process for each round: what chance makes of one, such as where its memory lies, is averaged too.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import tempfile
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -28,19 +31,27 @@ if TYPE_CHECKING:
 
     Side = Literal["base", "head"]
     Times = dict[str, float]
-    Measure = Callable[[Side, Sequence[str]], Times]
-    """Time the benchmarks of these names, or all for no names, once: a benchmark -> its time in calibrations."""
+    """A benchmark -> the least of its times in a round, in seconds: what disturbs it can only add."""
+    Measure = Callable[[Sequence[str], Side], Mapping[Side, Times]]
+    """Time the benchmarks of these names, or all for no names, on both sides for a round; one side goes first."""
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = Path("tests/benchmarks")
-REPEATS = 5
-"""How often a benchmark is timed in a round; the median counts."""
+REPEATS = 3
+"""How often a benchmark is timed in a round."""
 _LAST_LINES = 15
+_STEADY = {
+    "OMP_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+    # freed memory is kept: else chance decides what the system takes back and how many pages fault, up to 8% of a time
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+}
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One benchmark: its median times in calibrations over so many rounds, and what follows from them."""
+    """One benchmark: its seconds, the medians over so many rounds, and what follows from them."""
 
     benchmark: str
     rounds: int
@@ -70,7 +81,7 @@ def compare(root: Path, base: str, head: str, rule: Rule, tell: Callable[[str], 
     """
     commits: dict[Side, str] = {"base": _commit(root, base), "head": _commit(root, head)}
     with _checkouts(root, commits) as folders:
-        return decide(lambda side, names: _time(folders[side], names, must_run=side == "head"), rule, tell)
+        return decide(partial(_time, folders), rule, tell)
 
 
 def decide(measure: Measure, rule: Rule, tell: Callable[[str], None]) -> Outcome:
@@ -79,9 +90,8 @@ def decide(measure: Measure, rule: Rule, tell: Callable[[str], None]) -> Outcome
 
     def a_round(number: int, names: Sequence[str]) -> None:
         tell(f"round {number}: {len(names) or 'all'} benchmarks")
-        sides: list[Side] = ["base", "head"] if number % 2 else ["head", "base"]
-        for side in sides:
-            for name, time in measure(side, names).items():
+        for side, found in measure(names, "base" if number % 2 else "head").items():
+            for name, time in found.items():
                 times[side][name].append(time)
 
     a_round(1, ())
@@ -108,7 +118,7 @@ def _compared(name: str, base: list[float], head: list[float], rule: Rule, bench
 
 def report(outcome: Outcome, base: str, head: str, rule: Rule) -> str:
     """Return the comparison as Markdown for a pull request."""
-    columns = ("Benchmark", "Rounds", "Base", "Head", "Ratio", "Interval", "Verdict")
+    columns = ("Benchmark", "Rounds", "Base, ms", "Head, ms", "Ratio", "Interval", "Verdict")
     table = Table(
         tuple(Column(title, Unit.COUNT if title == "Rounds" else Unit.TEXT) for title in columns),
         tuple(_row(each) for each in outcome.compared),
@@ -119,9 +129,10 @@ def report(outcome: Outcome, base: str, head: str, rule: Rule) -> str:
     if outcome.new:
         parts.append(f"Not in base: {markdown.escape(', '.join(map(_title, outcome.new)), 2000)}.")
     parts.append(
-        "Base and head are median times in matrix products of fixed size, timed right before; the ratio is the median "
-        f"of the rounds' ratios, with its {rule.confidence:.0%} bootstrap interval, corrected for the number of "
-        f"benchmarks and of looks. A benchmark fails where its whole interval lies above {1 + rule.margin:g}."
+        f"A round times both in turns, {REPEATS} times each, of which the least counts. Base and head are the medians "
+        f"of the rounds; the ratio is the median of the rounds' ratios, with its {rule.confidence:.0%} bootstrap "
+        "interval, corrected for the number of benchmarks and of looks. A benchmark fails where its whole interval "
+        f"lies above {1 + rule.margin:g}."
     )
     return "\n\n".join(parts) + "\n"
 
@@ -137,7 +148,13 @@ def _sentence(outcome: Outcome, rule: Rule) -> str:
 
 def _row(each: Compared) -> Row:
     interval = f"{each.ratio.low:.3f} to {each.ratio.high:.3f}"
-    texts = (f"{each.base:.3f}", f"{each.head:.3f}", f"{each.ratio.value:.3f}", interval, each.verdict.value)
+    texts = (
+        f"{1e3 * each.base:.1f}",
+        f"{1e3 * each.head:.1f}",
+        f"{each.ratio.value:.3f}",
+        interval,
+        each.verdict.value,
+    )
     return Row((Cell(_title(each.benchmark)), Cell(each.rounds), *map(Cell, texts)))
 
 
@@ -186,22 +203,55 @@ def _without_pytest(variables: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in variables.items() if not name.startswith("PYTEST")}
 
 
-def _time(folder: Path, names: Sequence[str], *, must_run: bool) -> Times:
-    """Run one side's benchmarks once; those that fail are left out. Raises UsageError where they must not."""
+def _time(folders: Mapping[Side, Path], names: Sequence[str], first: Side) -> dict[Side, Times]:
+    """Run both sides' benchmarks once; base's that fail are left out. Raises UsageError where head's fail."""
     with tempfile.TemporaryDirectory() as work:
-        found = Path(work) / "found.json"
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "pytest", *(names or [str(BENCHMARKS)]), "-p", "no:cacheprovider", "-q"),
-                *("--benchmark-only", f"--benchmark-min-rounds={REPEATS}", f"--benchmark-json={found}"),
-            ],
-            cwd=folder,
-            env={**_without_pytest(os.environ), "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-        )
-        if must_run and done.returncode:
-            last = "\n".join(done.stdout.splitlines()[-_LAST_LINES:])
+        files: dict[Side, Path] = {side: Path(work) / side for side in folders}
+        codes = _wait(_start(folders, names, first, files))
+        if codes["head"]:
+            last = "\n".join(files["head"].read_text().splitlines()[-_LAST_LINES:])
             raise UsageError(f"head's benchmarks fail; `pytest {BENCHMARKS} --benchmark-only` there says why:\n{last}")
-        benchmarks = json.loads(found.read_text() or "{}").get("benchmarks", []) if found.exists() else []
-    return {each["fullname"]: each["extra_info"]["ratio"] for each in benchmarks if "ratio" in each["extra_info"]}
+        return {side: _least(file.with_suffix(".json")) for side, file in files.items()}
+
+
+def _start(
+    folders: Mapping[Side, Path], names: Sequence[str], first: Side, files: Mapping[Side, Path]
+) -> dict[Side, subprocess.Popen[bytes]]:
+    """Start both sides' sessions, with the pipes through which they take turns; each prints into a file."""
+    (base_reads, head_writes), (head_reads, base_writes) = os.pipe(), os.pipe()
+    pipes = {"base": (base_reads, base_writes), "head": (head_reads, head_writes)}
+    started: dict[Side, subprocess.Popen[bytes]] = {}
+    for side, folder in folders.items():
+        turn = ",".join(map(str, (*pipes[side], int(side == first))))
+        with files[side].open("wb") as output:
+            started[side] = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "pytest", *(names or [str(BENCHMARKS)]), "-p", "no:cacheprovider", "-q"),
+                    *("--benchmark-only", f"--benchmark-min-rounds={REPEATS}"),
+                    f"--benchmark-json={files[side].with_suffix('.json')}",
+                ],
+                cwd=folder,
+                env={**_without_pytest(os.environ), **_STEADY, "PYTHONPATH": str(folder), "BENCH_TURN": turn},
+                pass_fds=pipes[side],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+    for end in (*pipes["base"], *pipes["head"]):
+        os.close(end)
+    return started
+
+
+def _wait(sessions: Mapping[Side, subprocess.Popen[bytes]]) -> dict[Side, int]:
+    """Wait for both sides' ends and return their exit codes; whatever happens, none is left."""
+    try:
+        return {side: session.wait() for side, session in sessions.items()}
+    finally:
+        for session in sessions.values():
+            session.kill()
+            session.wait()
+
+
+def _least(found: Path) -> Times:
+    """Read the least time of each benchmark that ran."""
+    benchmarks = json.loads(found.read_text() or "{}").get("benchmarks", []) if found.exists() else []
+    return {each["fullname"]: each["stats"]["min"] for each in benchmarks}

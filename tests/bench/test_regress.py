@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from commands import call
+from commands import ROOT, call
 
 from bench import regress
 from bench.errors import UsageError
@@ -31,14 +32,15 @@ class Machine:
     def __init__(self, seed: int, slower: float = 1.0, jitter: float = 0.015) -> None:
         self.rng, self.slower, self.jitter = np.random.default_rng(seed), slower, jitter
         self.timed: list[tuple[Side, int]] = []
-        self.drift = 1.0
 
-    def __call__(self, side: Side, names: Sequence[str]) -> Times:
+    def __call__(self, names: Sequence[str], first: Side) -> dict[Side, Times]:
         chosen = names or BENCHMARKS
-        self.timed.append((side, len(chosen)))
-        if len(self.timed) % 2:
-            self.drift = np.exp(0.1 * self.rng.standard_normal())
-        noise = self.drift * np.exp(self.jitter * self.rng.standard_normal(len(chosen)))
+        self.timed.append((first, len(chosen)))
+        drift = np.exp(0.1 * self.rng.standard_normal())
+        return {"base": self._times("base", chosen, drift), "head": self._times("head", chosen, drift)}
+
+    def _times(self, side: Side, chosen: Sequence[str], drift: float) -> Times:
+        noise = drift * np.exp(self.jitter * self.rng.standard_normal(len(chosen)))
         noise[self.rng.random(len(chosen)) < 0.05] *= 1.2
         changed = [self.slower if side == "head" and name == BENCHMARKS[3] else 1.0 for name in chosen]
         return dict(zip(chosen, noise * changed, strict=True))
@@ -88,7 +90,7 @@ def test_rounds_are_added_only_where_it_is_unclear_up_to_the_limit() -> None:
 def test_sides_take_turns_in_going_first() -> None:
     machine = Machine(0)
     decided(machine)
-    assert [side for side, _ in machine.timed[:8]] == ["base", "head", "head", "base"] * 2
+    assert [first for first, _ in machine.timed[:4]] == ["base", "head"] * 2
 
 
 @pytest.mark.parametrize(
@@ -112,8 +114,10 @@ def test_the_more_benchmarks_the_more_rounds_before_the_first_look() -> None:
 
 def test_the_report_names_what_is_slower_and_what_is_new() -> None:
     class Grown(Machine):
-        def __call__(self, side: Side, names: Sequence[str]) -> Times:
-            return super().__call__(side, names) | ({"t.py::test_new_thing": 1.0} if side == "head" else {})
+        def __call__(self, names: Sequence[str], first: Side) -> dict[Side, Times]:
+            found = super().__call__(names, first)
+            found["head"]["t.py::test_new_thing"] = 1.0
+            return found
 
     shown = report(decided(Grown(0, slower=1.2)), "main", "work", Rule())
     assert shown.startswith("### Speed of work against main\n\n**Slower by more than 5%:** step\\[3\\].\n\n| Benchmark")
@@ -129,8 +133,9 @@ def repository(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     (folder / regress.BENCHMARKS).mkdir(parents=True)
     (folder / regress.BENCHMARKS / "test_it.py").write_text(
-        "import speed\n\n"
-        "def test_work(benchmark):\n    benchmark.pedantic(int)\n    benchmark.extra_info['ratio'] = speed.TIME\n"
+        "import itertools\nimport pytest\nimport speed\n\n"
+        "@pytest.mark.benchmark(timer=itertools.count(0, speed.TIME).__next__)\n"
+        "def test_work(benchmark):\n    benchmark.pedantic(int)\n"
     )
     git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@example.org"]
     subprocess.run([*git, "init", "--quiet"], check=True)
@@ -151,10 +156,55 @@ def test_two_revisions_are_timed_side_by_side(repository: Path) -> None:
     assert len(listed.stdout.splitlines()) == 1
 
 
+TAKES_TURNS = """
+import os, pathlib
+import speed
+
+def test_work(timed):
+    def note():
+        assert not hasattr(speed, "broken")
+        with open(os.environ["NOTES"], "a") as notes:
+            print(speed.TIME, file=notes)
+    timed(note)
+"""
+
+
+@pytest.fixture
+def notes(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the benchmark of `repository`, which now takes turns as ours do, notes whose timing it is."""
+    for name in ("conftest.py", "calibrated.py"):
+        shutil.copy(ROOT / regress.BENCHMARKS / name, repository / regress.BENCHMARKS)
+    (repository / regress.BENCHMARKS / "test_it.py").write_text(TAKES_TURNS)
+    _commit(repository)
+    monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
+    return tmp_path / "notes"
+
+
+def test_the_sides_take_turns_timing_by_timing(repository: Path, notes: Path) -> None:
+    regress.compare(repository, "fast", "HEAD", QUICK, tell=lambda line: None)
+    a_round = 1 + regress.REPEATS  # one warms up
+    assert notes.read_text().split() == ["2.0", "3.0"] * a_round + ["3.0", "2.0"] * a_round
+
+
+def test_the_other_side_goes_on_alone_where_a_benchmark_fails_in_base(repository: Path, notes: Path) -> None:
+    (repository / "speed.py").write_text("TIME = broken = 4.0\n")
+    _commit(repository)
+    (repository / "speed.py").write_text("TIME = 5.0\n")
+    _commit(repository)
+    outcome = regress.compare(repository, "HEAD^", "HEAD", QUICK, tell=lambda line: None)
+    assert (outcome.compared, outcome.new) == ((), ("tests/benchmarks/test_it.py::test_work",))
+    assert notes.read_text().split() == ["5.0"] * (1 + regress.REPEATS)
+
+
+def _commit(repository: Path) -> None:
+    git = ["git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "--quiet", "-m", "a change"], check=True)
+
+
 def test_benchmarks_that_fail_in_head_are_an_error_that_says_why(repository: Path) -> None:
     (repository / "speed.py").write_text("raise RuntimeError('broken on purpose')\n")
-    git = ["git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@example.org"]
-    subprocess.run([*git, "commit", "--quiet", "-am", "broken"], check=True)
+    _commit(repository)
     with pytest.raises(UsageError, match="broken on purpose"):
         regress.compare(repository, "fast", "HEAD", QUICK, tell=lambda line: None)
 

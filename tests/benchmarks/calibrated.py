@@ -3,13 +3,18 @@
 Right before each round a matrix product of fixed size is timed, by numpy, so that a new version of torch can't hide in
 it. A benchmark's figure is `ratio` in its `extra_info`: the median over the rounds of time over calibration, which
 carries over between busy and quiet hours far better than seconds do.
+
+Where BENCH_TURN says so, the session takes turns with another, timing by timing: `python -m bench regress` runs two
+revisions so, and what disturbs the machine disturbs both.
 """
 
 from __future__ import annotations
 
 import gc
+import os
 import statistics
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -59,6 +64,37 @@ def _libraries_out_of_the_way() -> Iterator[None]:
     gc.unfreeze()
 
 
+class Turn:
+    """The right to compute, which two sessions pass to each other, a byte through a pair of pipes."""
+
+    def __init__(self, where: str) -> None:
+        """Meet the other side; `where` holds this one's pipe to read and to write, and 1 for who goes first or 0."""
+        self.read, self.write, first = map(int, where.split(","))
+        self._give()
+        self._take()
+        if not first:
+            self._take()
+
+    def give_and_take(self) -> None:
+        """Let the other side have its turn; return at once where it has ended."""
+        self._give()
+        self._take()
+
+    def _give(self) -> None:
+        with suppress(BrokenPipeError):
+            os.write(self.write, b".")
+
+    def _take(self) -> None:
+        os.read(self.read, 1)
+
+
+@pytest.fixture(scope="session")
+def turn() -> Turn | None:
+    """The turn that this session takes with another, if it does."""
+    where = os.environ.get("BENCH_TURN")
+    return Turn(where) if where else None
+
+
 @pytest.fixture(scope="session")
 def calibration() -> Callable[[], float]:
     """Return what times the matrix product once, in seconds."""
@@ -74,7 +110,9 @@ def calibration() -> Callable[[], float]:
 
 
 @pytest.fixture
-def timed(benchmark: BenchmarkFixture, calibration: Callable[[], float], request: pytest.FixtureRequest) -> Timed:
+def timed(
+    benchmark: BenchmarkFixture, calibration: Callable[[], float], turn: Turn | None, request: pytest.FixtureRequest
+) -> Timed:
     """Return what times a function in `--benchmark-min-rounds` rounds, after one that warms up."""
     rounds: int = request.config.getoption("benchmark_min_rounds")
 
@@ -83,6 +121,8 @@ def timed(benchmark: BenchmarkFixture, calibration: Callable[[], float], request
 
         def before() -> tuple[tuple[Any, ...], dict[str, Any]]:
             arguments = prepare()
+            if turn:
+                turn.give_and_take()
             calibrations.append(calibration())
             return arguments, {}
 

@@ -6,4 +6,5 @@ from calibrated import (  # noqa: F401
     pytest_collection_modifyitems,
     pytest_terminal_summary,
     timed,
+    turn,
 )
