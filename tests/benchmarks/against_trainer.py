@@ -10,6 +10,7 @@ machine. A cell trains two epochs: the first warms up, the second, the same text
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -17,12 +18,16 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 STYLES, BATCH_SIZE, MAX_LENGTH = 14, 8, 256
 MFLOP_A_TOKEN = 340
@@ -153,13 +158,17 @@ def user_trainer(method: str, folder: Path, **options: Any) -> tuple[Any, Any, l
     return trainer, encoded["test"], ends, tokens
 
 
-def user_study(methods: list[str], epochs: int, folder: Path) -> None:
-    """Train and evaluate each method with `Trainer`, one after the other in one script."""
+def user_study(methods: list[str], epochs: int, folder: Path) -> float:
+    """Train and evaluate each method with `Trainer`, one after the other in one script; return these seconds."""
+    seconds = 0.0
     for method in methods:
         trainer, test, _, _ = user_trainer(method, folder, num_train_epochs=epochs, eval_strategy="epoch")
+        begin = time.perf_counter()
         if method != "frozen":
             trainer.train()
         trainer.predict(test)
+        seconds += time.perf_counter() - begin
+    return seconds
 
 
 def user_steps(cell: Cell) -> tuple[list[float], list[int]]:
@@ -224,42 +233,55 @@ def measure_steps(cell: Cell) -> dict[str, float]:
     return {"tokens_per_s": sum(tokens[cell.steps :]) / seconds, "peak_bytes": peak}
 
 
-def in_process(*arguments: str) -> str:
-    """Run this script with these arguments; return the last line that it prints."""
+def in_process(*arguments: str, environment: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Run Python with these arguments, in the project's folder; return the last line that it prints."""
     done = subprocess.run(
-        [sys.executable, str(HERE), *arguments], capture_output=True, text=True, check=False, cwd=HERE.parents[2]
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=HERE.parents[2],
+        env={**os.environ, **environment},
     )
     if done.returncode:
-        raise SystemExit(f"{arguments} failed:\n{done.stderr[-2000:]}")
+        raise SystemExit(f"{arguments} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return (done.stdout.strip().splitlines() or [""])[-1]
 
 
 def steps(cell: Cell) -> dict[str, float]:
-    """Measure a cell in a fresh process."""
-    found: dict[str, float] = json.loads(in_process("cell", json.dumps(asdict(cell))))
+    """Measure a cell in a fresh process, the harness's in the environment that it gives its runs."""
+    from bench.execute import RUN_ENVIRONMENT
+
+    environment = RUN_ENVIRONMENT if cell.side == "bench" else {}
+    found: dict[str, float] = json.loads(
+        in_process(str(HERE), "cell", json.dumps(asdict(cell)), environment=environment)
+    )
     return found
 
 
-def whole(side: str, methods: tuple[str, ...], epochs: int, folder: Path) -> float:
-    """Return the seconds of a whole command: imports, loading, training, evaluation."""
+def user_command(methods: tuple[str, ...], epochs: int, folder: Path) -> tuple[float, float]:
+    """Run a script that does the study with `Trainer`; return its seconds, and those of training and evaluation."""
     begin = time.perf_counter()
-    if side == "bench":
-        command = ["-m", "bench", "run", "--methods", ",".join(methods), "--seeds", "0", "--epochs", str(epochs)]
-        command += ["--set", "lora.alpha=32"] if "lora" in methods else []
-        command += ["--batch-size", str(BATCH_SIZE), "--max-length", str(MAX_LENGTH)]
-        command += ["--model", str(folder / "model"), "--data", str(folder / "texts")]
-        command += ["--results", tempfile.mkdtemp(dir=folder)]
-        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, cwd=HERE.parents[2])
-        if done.returncode:
-            raise SystemExit(f"{command} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    else:
-        in_process("study", ",".join(methods), str(epochs), str(folder))
-    return time.perf_counter() - begin
+    work = float(in_process(str(HERE), "study", ",".join(methods), str(epochs), str(folder)))
+    return time.perf_counter() - begin, work
+
+
+def bench_command(methods: tuple[str, ...], epochs: int, folder: Path) -> tuple[float, list[Any]]:
+    """Run the same study with `bench run`; return its seconds and its records."""
+    results = tempfile.mkdtemp(dir=folder)
+    command = ["-m", "bench", "run", "--methods", ",".join(methods), "--seeds", "0", "--epochs", str(epochs)]
+    command += ["--set", "lora.alpha=32"] if "lora" in methods else []
+    command += ["--batch-size", str(BATCH_SIZE), "--max-length", str(MAX_LENGTH)]
+    command += ["--model", str(folder / "model"), "--data", str(folder / "texts"), "--results", results]
+    begin = time.perf_counter()
+    in_process(*command)
+    seconds = time.perf_counter() - begin
+    return seconds, [json.loads(path.read_text(encoding="utf-8")) for path in Path(results).glob("*.json")]
 
 
 def matmul(dtype: str) -> float:
     """Return the machine's speed now, in floating-point operations a second."""
-    return float(in_process("matmul", dtype))
+    return float(in_process(str(HERE), "matmul", dtype))
 
 
 # The table
@@ -306,14 +328,17 @@ def training(folder: Path, count: int, native: str) -> dict[tuple[str, str], flo
 
 def commands(folder: Path) -> dict[tuple[str, str], float]:
     """Measure the whole commands once, the sides in turn; return (work, target) -> ratio."""
-    return {
-        ("head, three epochs and evaluation", "10×"): _ratio(("head",), 3, folder),
-        ("five methods, one epoch, whole command", "4×"): _ratio(ALL, 1, folder),
+    user, user_work = user_command(("head",), 3, folder)
+    bench, (head,) = bench_command(("head",), 3, folder)
+    # the passes over the texts of all three splits, then the steps on what was kept of them
+    bench_work = head["speed"]["features_s"] + head["training"]["steps"] * head["speed"]["step_s_p95"]
+    found = {
+        ("head, three epochs and evaluation", "10×"): user_work / bench_work,
+        ("head, the whole command", "–"): user / bench,
     }
-
-
-def _ratio(methods: tuple[str, ...], epochs: int, folder: Path) -> float:
-    return whole("trainer", methods, epochs, folder) / whole("bench", methods, epochs, folder)
+    user, _ = user_command(ALL, 1, folder)
+    bench, _ = bench_command(ALL, 1, folder)
+    return found | {("five methods, one epoch, whole command", "4×"): user / bench}
 
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
@@ -326,7 +351,7 @@ def print_table(
     train: Annotated[int, typer.Option(min=STYLES, help="Train texts of the whole commands.")] = 140,
     test: Annotated[int, typer.Option(min=STYLES, help="Test texts of the whole commands.")] = 46,
 ) -> None:
-    """Measure both sides in turn and print the ratios: their median and range over the rounds, and what is aimed at."""
+    """Measure both sides in turn; print the ratios after each round: median, range over the rounds, and the aim."""
     from bench.machine import resolve_dtype
 
     console = Console(width=110)
@@ -339,11 +364,10 @@ def print_table(
         for number in range(rounds):
             for row, ratio in {**training(cells, count, native), **commands(whole_commands)}.items():
                 found.setdefault(row, []).append(ratio)
-            console.print(f"round {number + 1} of {rounds} is done")
-    table = Table("work", "median", "rounds", "aim", title="The harness against Trainer")
-    for (work, target), ratios in found.items():
-        table.add_row(*Row(work, target, ratios).cells())
-    console.print(table)
+            table = Table("work", "median", "rounds", "aim", title=f"Against Trainer, round {number + 1} of {rounds}")
+            for (work, target), ratios in found.items():
+                table.add_row(*Row(work, target, ratios).cells())
+            console.print(table)
 
 
 @app.command("cell", hidden=True)
@@ -355,7 +379,7 @@ def run_cell(cell: str) -> None:
 @app.command("study", hidden=True)
 def run_study(methods: str, epochs: int, folder: Path) -> None:
     """Do a whole study with `Trainer` in this process."""
-    user_study(methods.split(","), epochs, folder)
+    print(user_study(methods.split(","), epochs, folder))
 
 
 @app.command("matmul", hidden=True)
