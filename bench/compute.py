@@ -116,7 +116,7 @@ def fixed_step(forward: Forward, method: Method, spec: TrainingSpec, vocabulary:
     with metered(module) as meter:
         if steps:
             fitting = Fitting(forward, method, split, spec, watch=_nobody)
-            fitting.step(rows)
+            fitting.step(rows[:1])  # the first makes the optimizer's state, whatever its batch
             meter.restart()
             fitting.step(rows)
         else:

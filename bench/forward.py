@@ -35,7 +35,7 @@ class Forward:
         """Return the logits of the passages `rows`, [b, styles] in fp32 on the device."""
         with self._precision():
             if self._model is not None:
-                found = self._model.score(self._packed_features(split, rows))
+                found = self._model.score(self._packed_features(self._model, split, rows))
             else:
                 ids, mask = self._padded(split, rows)
                 found = self.module(input_ids=ids, attention_mask=mask).logits
@@ -44,13 +44,15 @@ class Forward:
     def slots(self, split: TokenSplit, rows: NDArray[np.int64]) -> int:
         """Return how many token positions the linear layers compute for the batch, padding included."""
         lengths = split.lengths[rows]
-        return int(packed.fill(lengths)[0].sum() if self._model is not None else len(rows) * lengths.max())
+        if self._model is None:
+            return int(len(rows) * lengths.max())
+        return int(packed.fill(lengths, packed.unit(self._model))[0].sum())
 
     def head_input(self, head: torch.nn.Module, split: TokenSplit, rows: NDArray[np.int64]) -> torch.Tensor:
         """Return what `head`, the module's classification head, reads of the passages: [b, width] in fp32."""
         with self._precision():
             if self._model is not None:
-                return self._packed_features(split, rows).float()
+                return self._packed_features(self._model, split, rows).float()
             ids, mask = self._padded(split, rows)
             read: list[torch.Tensor] = []
             with head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]), prepend=True):
@@ -63,9 +65,11 @@ class Forward:
     def _model(self) -> GPT2ForSequenceClassification | None:
         return packed.gpt2(self.module)
 
-    def _packed_features(self, split: TokenSplit, rows: NDArray[np.int64]) -> torch.Tensor:
+    def _packed_features(
+        self, model: GPT2ForSequenceClassification, split: TokenSplit, rows: NDArray[np.int64]
+    ) -> torch.Tensor:
         lengths = split.lengths[rows]
-        places, _ = packed.fill(lengths)
+        places, _ = packed.fill(lengths, packed.unit(model))
         ids = np.full(places.sum(), self.pad_id, dtype=np.int64)
         for row, start in zip(rows, places.cumsum() - places, strict=True):
             ids[start : start + split.lengths[row]] = split.row(int(row))

@@ -26,19 +26,27 @@ KeysAndValues = tuple[torch.Tensor, torch.Tensor]
 Prefix = list[KeysAndValues]
 
 
-_TOKENS, _LONGEST = 64, 16
-"""Packed tokens and the padded length are multiples of these. A matrix product of a new shape is prepared anew and
-kept: without, every batch would be slower, and an epoch's shapes take over a gigabyte."""
+_LONGEST, _WIDE = 16, 512
 
 
-def fill(lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+def unit(model: GPT2ForSequenceClassification) -> int:
+    """Return what a batch's packed tokens are a multiple of.
+
+    A matrix product of a new shape is prepared anew and kept. In a narrow model that takes longer than what it saves
+    of padding, and an epoch's shapes would take over a gigabyte.
+    """
+    return 32 if model.config.n_embd >= _WIDE else 64
+
+
+def fill(lengths: NDArray[np.int64], unit: int) -> tuple[NDArray[np.int64], int]:
     """Return how many places each passage takes among the packed tokens, and the length that attention pads to.
 
-    The places beyond a passage's own tokens are padding on its right, which no token of the passage sees.
+    The former add up to a multiple of `unit`, the latter is one of 16. The places beyond a passage's own tokens are
+    padding on its right, which no token of the passage sees.
     """
     longest = -(-int(lengths.max()) // _LONGEST) * _LONGEST
     room = longest - lengths
-    missing = -int(lengths.sum()) % _TOKENS
+    missing = -int(lengths.sum()) % unit
     return lengths + np.clip(missing - (room.cumsum() - room), 0, room), longest
 
 
@@ -58,9 +66,9 @@ class Layout:
     longest: int
 
     @classmethod
-    def of(cls, lengths: NDArray[np.int64], device: str) -> Layout:
+    def of(cls, lengths: NDArray[np.int64], unit: int, device: str) -> Layout:
         """Lay out passages of these lengths in tokens."""
-        filled, longest = fill(lengths)
+        filled, longest = fill(lengths, unit)
         taken = torch.from_numpy(filled).to(device)
         sizes = torch.from_numpy(lengths).to(device)
         starts = taken.cumsum(0) - taken
@@ -123,7 +131,7 @@ def features(module: torch.nn.Module, ids: torch.Tensor, lengths: NDArray[np.int
     model = gpt2(module)
     if model is None:
         raise ValueError(f"{type(module).__name__} can't be computed packed")
-    layout = Layout.of(lengths, ids.device.type)
+    layout = Layout.of(lengths, unit(model), ids.device.type)
     prefix = _prefix(module)
     body = model.transformer
     positions = (layout.positions + _taken(prefix)).clamp_(max=body.wpe.num_embeddings - 1)  # padding may go beyond

@@ -17,7 +17,7 @@ from bench.record import SCHEMA, BackboneSource, DataSource, Preset
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised when a change to the training or evaluation code changes results, so that old records aren't reused."""
 
 
