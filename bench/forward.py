@@ -46,7 +46,7 @@ class Forward:
         lengths = split.lengths[rows]
         if self._model is None:
             return int(len(rows) * lengths.max())
-        return int(packed.fill(lengths, packed.unit(self._model))[0].sum())
+        return int(packed.fill(lengths, self._model.config.n_embd)[0].sum())
 
     def head_input(self, head: torch.nn.Module, split: TokenSplit, rows: NDArray[np.int64]) -> torch.Tensor:
         """Return what `head`, the module's classification head, reads of the passages: [b, width] in fp32."""
@@ -69,7 +69,7 @@ class Forward:
         self, model: GPT2ForSequenceClassification, split: TokenSplit, rows: NDArray[np.int64]
     ) -> torch.Tensor:
         lengths = split.lengths[rows]
-        places, _ = packed.fill(lengths, packed.unit(model))
+        places, _ = packed.fill(lengths, model.config.n_embd)
         ids = np.full(places.sum(), self.pad_id, dtype=np.int64)
         for row, start in zip(rows, places.cumsum() - places, strict=True):
             ids[start : start + split.lengths[row]] = split.row(int(row))

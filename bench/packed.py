@@ -26,27 +26,20 @@ KeysAndValues = tuple[torch.Tensor, torch.Tensor]
 Prefix = list[KeysAndValues]
 
 
-_LONGEST, _WIDE = 16, 512
+_LONGEST, _TOKENS, _TOKENS_IF_WIDE, _WIDE = 16, 64, 32, 512
+"""The padded length and the packed tokens are multiples of these. A matrix product of a new shape is prepared anew and
+kept: without, every batch would be slower and take more memory. A wide model's products are worth more shapes."""
 
 
-def unit(model: GPT2ForSequenceClassification) -> int:
-    """Return what a batch's packed tokens are a multiple of.
-
-    A matrix product of a new shape is prepared anew and kept. In a narrow model that takes longer than what it saves
-    of padding, and an epoch's shapes would take over a gigabyte.
-    """
-    return 32 if model.config.n_embd >= _WIDE else 64
-
-
-def fill(lengths: NDArray[np.int64], unit: int) -> tuple[NDArray[np.int64], int]:
+def fill(lengths: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], int]:
     """Return how many places each passage takes among the packed tokens, and the length that attention pads to.
 
-    The former add up to a multiple of `unit`, the latter is one of 16. The places beyond a passage's own tokens are
-    padding on its right, which no token of the passage sees.
+    `width` is the model's. The places beyond a passage's own tokens are padding on its right, which no token of the
+    passage sees.
     """
     longest = -(-int(lengths.max()) // _LONGEST) * _LONGEST
     room = longest - lengths
-    missing = -int(lengths.sum()) % unit
+    missing = -int(lengths.sum()) % (_TOKENS_IF_WIDE if width >= _WIDE else _TOKENS)
     return lengths + np.clip(missing - (room.cumsum() - room), 0, room), longest
 
 
@@ -66,9 +59,9 @@ class Layout:
     longest: int
 
     @classmethod
-    def of(cls, lengths: NDArray[np.int64], unit: int, device: str) -> Layout:
-        """Lay out passages of these lengths in tokens."""
-        filled, longest = fill(lengths, unit)
+    def of(cls, lengths: NDArray[np.int64], width: int, device: str) -> Layout:
+        """Lay out passages of these lengths in tokens for a model of this width."""
+        filled, longest = fill(lengths, width)
         taken = torch.from_numpy(filled).to(device)
         sizes = torch.from_numpy(lengths).to(device)
         starts = taken.cumsum(0) - taken
@@ -131,7 +124,7 @@ def features(module: torch.nn.Module, ids: torch.Tensor, lengths: NDArray[np.int
     model = gpt2(module)
     if model is None:
         raise ValueError(f"{type(module).__name__} can't be computed packed")
-    layout = Layout.of(lengths, unit(model), ids.device.type)
+    layout = Layout.of(lengths, model.config.n_embd, ids.device.type)
     prefix = _prefix(module)
     body = model.transformer
     positions = (layout.positions + _taken(prefix)).clamp_(max=body.wpe.num_embeddings - 1)  # padding may go beyond

@@ -91,11 +91,11 @@ def test_what_cannot_be_packed_is_padded() -> None:
 
 
 @pytest.mark.parametrize(("width", "slots"), [(48, 192), (768, 160)])
-def test_a_packed_batch_is_filled_up_to_few_shapes_and_a_wide_models_to_more(width: int, slots: int) -> None:
+def test_a_packed_batch_is_filled_up_to_few_shapes_and_in_a_wide_model_to_more(width: int, slots: int) -> None:
     module, split = adapted("lora", n_embd=width, n_layer=1), passages(30, 40, 60)
     assert Forward(module, "cpu", "fp32", PAD, STYLES).slots(split, np.arange(3)) == slots
-    places, longest = packed.fill(split.lengths, unit=32)
-    assert places.sum() == 160
+    places, longest = packed.fill(split.lengths, width)
+    assert places.sum() == slots
     assert longest == 64
     assert (places >= split.lengths).all()
     assert (places <= longest).all()

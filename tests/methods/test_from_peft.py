@@ -131,7 +131,7 @@ def test_packed_is_what_the_module_computes_itself(name: str) -> None:
         return
     ids, mask, _ = contract.batch()
     lengths = mask.sum(1).numpy()
-    places, _ = packed.fill(lengths, packed.unit(model))
+    places, _ = packed.fill(lengths, model.config.n_embd)
     flat = np.zeros(places.sum(), dtype=np.int64)
     for row, (start, length) in enumerate(zip(places.cumsum() - places, lengths, strict=True)):
         flat[start : start + length] = ids[row, :length]
