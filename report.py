@@ -15,7 +15,7 @@ from bench.reporting import latex, markdown, pair, report, spreadsheet
 from bench.reporting.document import analyses, comparison_tables
 from bench.reporting.model import Picture
 from bench.reporting.text import clean
-from bench.store import Contents, Store
+from bench.store.files import Contents, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,9 @@ import typer
 from typer.exceptions import TyperException
 
 import methods
-from bench import console, interrupts
+from bench import console
 from bench.errors import UsageError
+from bench.execution import interrupts
 from bench.reporting.text import clean_lines
 from bench.spec import CARD, expand
 from methods import MethodError
@@ -202,7 +203,7 @@ def check(
     name: Annotated[str, typer.Argument(metavar="METHOD", help="One of `bench list`, or a package's own.")],
 ) -> None:
     """Check what a method promises on a small GPT-2, Llama and BERT, and say what it doesn't keep."""
-    from bench import check as checks
+    from bench.gates import check as checks
 
     outcome = checks.outcome(methods.get(name))
     console.show(checks.table(outcome))
@@ -218,7 +219,7 @@ def budget(
     ] = False,
 ) -> None:
     """Check what every method computes and holds, to the digit, against tests/benchmarks/budgets.csv."""
-    from bench import budget as budgets
+    from bench.gates import budget as budgets
 
     found = budgets.update(budgets.FILE) if update else budgets.check(budgets.FILE)
     if found:
@@ -234,8 +235,8 @@ def regress(
     margin: Annotated[float, typer.Option(help="How much slower is too slow, as a part of one.", min=0)] = 0.05,
 ) -> None:
     """Time two revisions' benchmarks in alternation; print how they compare as Markdown."""
-    from bench import regress as regression
-    from bench.ratios import Rule
+    from bench.gates import regress as regression
+    from bench.gates.ratios import Rule
 
     rule = Rule(margin=margin)
     outcome = regression.compare(regression.ROOT, base, head, rule, tell=lambda line: typer.echo(line, err=True))

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from bench import job
-    from bench.record import Record
     from bench.reporting import model as tables
     from bench.spec import Variant
+    from bench.store.record import Record
 
 _MIB = 1024**2
 _PIPED_WIDTH = 160

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.record import Compute, Memory, Parameters, Part, Quality, RunError, Speed, Status
+from bench.store.record import Compute, Memory, Parameters, Part, Quality, RunError, Speed, Status
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -74,6 +74,6 @@ class Progress:
 
 def start(job: Job, channel: Connection, output: Connection) -> None:
     """Be the target of the run's process. The worker is imported there only: the study's process needs no torch."""
-    from bench import worker
+    from bench.execution import worker
 
     worker.main(job, channel, output)

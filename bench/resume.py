@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from bench.record import Record, Status
     from bench.spec import RunSpec
+    from bench.store.record import Record, Status
 
 Rerun = Literal["missing", "failed", "all", "none"]
 

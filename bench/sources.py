@@ -6,17 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bench import backbone, hub
+from bench import hub
 from bench.data import load_hub, load_local, load_open_authors
 from bench.errors import UsageError
+from bench.model import backbone
 from bench.spec import LearningRates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bench.data import Corpus
-    from bench.record import Preset
     from bench.spec import BackboneRef
+    from bench.store.record import Preset
 
 
 @dataclass(frozen=True)

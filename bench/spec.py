@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 import methods
 from bench.errors import UsageError
-from bench.record import SCHEMA, BackboneSource, DataSource, Preset
+from bench.store.record import SCHEMA, BackboneSource, DataSource, Preset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -12,24 +12,27 @@ import psutil
 from safetensors import SafetensorError
 
 import methods
-from bench import backbone, console, execute, machine, resume
-from bench.claims import Owner
+from bench import console, resume
 from bench.data import text_hash, tokenise
 from bench.errors import UsageError
+from bench.execution import execute
 from bench.job import Job, examples_path
-from bench.record import Backbone, Data, Majority, Sizes
+from bench.machine import facts
+from bench.model import backbone
 from bench.sources import PRESETS, resolve
 from bench.spec import CARD, DataRef, LearningRates, Study, TrainingSpec, Variant, parse_sweeps, variants
-from bench.store import Store, is_uid
+from bench.store.claims import Owner
+from bench.store.files import Store, is_uid
+from bench.store.record import Backbone, Data, Majority, Sizes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bench.data import Corpus, Splits
-    from bench.record import Record
     from bench.resume import Rerun
     from bench.sources import Sources
     from bench.spec import RunSpec
+    from bench.store.record import Record
 
 EXAMPLE_COLUMNS = ["text_hash", "document", "category", "style"]
 """What is told of each test example beside its prediction; its text stays with the user."""
@@ -100,7 +103,7 @@ class Prepared:
 def prepare(request: Request) -> Prepared:
     """Find the backbone and the texts and unfold the grid. Raises UsageError for what is wrong."""
     request.variants()
-    device = machine.resolve_device(request.device)
+    device = facts.resolve_device(request.device)
     sources = resolve(request.preset, request.model, request.data, request.categories, request.train_size)
     if sources.fallback:
         console.warn("This is not GPT-2 124M on AuthorMix", _explain(sources, sources.fallback))
@@ -111,7 +114,7 @@ def prepare(request: Request) -> Prepared:
         max_steps=request.max_steps,
         batch_size=request.batch_size or sources.defaults.batch_size,
         max_length=_max_length(request, sources, chosen),
-        dtype=machine.resolve_dtype(request.dtype, device),
+        dtype=facts.resolve_dtype(request.dtype, device),
         device=device,
         feature_cache=request.feature_cache,
     )
@@ -272,7 +275,7 @@ def _shared(prepared: Prepared, truncated: int) -> execute.Shared:
             duplicates=corpus.duplicates,
             truncated=truncated,
         ),
-        environment=machine.environment(study.training.device, machine.command_line()),
+        environment=facts.environment(study.training.device, facts.command_line()),
     )
 
 

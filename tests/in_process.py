@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import methods
-from bench import backbone
 from bench.data import load_local, tokenise
 from bench.job import Job, examples_path
-from bench.run import Run
+from bench.model import backbone
 from bench.spec import DataRef, RunSpec, TrainingSpec, Variant
 from bench.study import EXAMPLE_COLUMNS
+from bench.training.run import Run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.record import Record, Status
-from bench.store import Store
+from bench.store.files import Store
+from bench.store.record import Record, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -57,7 +57,7 @@ class Sabotage:
 SLOWER_STEP = Sabotage(
     "a training step 10% slower",
     "regress",
-    "bench.train",
+    "bench.training.train",
     "    def step(self, rows: NDArray[np.int64]) -> torch.Tensor:\n",
     """    def step(self, rows: NDArray[np.int64]) -> torch.Tensor:
         begin = time.perf_counter()
@@ -93,7 +93,7 @@ MORE_LAYERS = Sabotage(
 FORGOTTEN_NO_GRAD = Sabotage(
     "a forgotten no_grad in evaluation",
     "budget",
-    "bench.train",
+    "bench.training.train",
     """    with measure.phase(forward.device) as cost, torch.inference_mode():
         for rows in eval_batches(split.lengths, EVAL_BATCH_SIZE):
             logits[rows] = forward(split, rows).cpu().numpy()
@@ -104,6 +104,6 @@ FORGOTTEN_NO_GRAD = Sabotage(
 """,
 )
 KV_CACHE = Sabotage(
-    "a KV cache left on", "budget", "bench.backbone", "config.use_cache = False\n", "config.use_cache = True\n"
+    "a KV cache left on", "budget", "bench.model.backbone", "config.use_cache = False\n", "config.use_cache = True\n"
 )
 ALL = (SLOWER_STEP, EXTRA_COPY, MORE_LAYERS, FORGOTTEN_NO_GRAD, KV_CACHE)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from record_factory import DEMO, build_store, failed_record, lora, make_record, predictions_parquet
 
-from bench.record import dumps
-from bench.store import Store
+from bench.store.files import Store
+from bench.store.record import dumps
 
 ROOT = Path(__file__).parent.parent
 

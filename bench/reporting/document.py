@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from bench.record import Record
     from bench.reporting.model import Block, Paragraph
     from bench.stats import Analysis, Comparison
-    from bench.store import Contents
+    from bench.store.files import Contents
+    from bench.store.record import Record
 
 COMMANDS_SHOWN = 5
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
     from pathlib import Path
 
-    from bench.record import Record
     from bench.reporting.model import Block, Paragraph, Table
     from bench.stats import Analysis, Interval, Summary
-    from bench.store import Contents
+    from bench.store.files import Contents
+    from bench.store.record import Record
 
 
 @dataclass(frozen=True)

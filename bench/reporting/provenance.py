@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from bench.record import Record
     from bench.reporting.layout import Layout
     from bench.stats import Comparison
+    from bench.store.record import Record
 
 
 def failures(layout: Layout) -> Table:

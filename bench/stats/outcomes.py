@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from bench.record import Record
     from bench.stats.summaries import Summary
+    from bench.store.record import Record
 
 _STYLES = ["style", "prediction"]
 

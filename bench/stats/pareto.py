@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bench.record import Majority, Record
     from bench.stats.intervals import Interval
     from bench.stats.outcomes import Outcomes
     from bench.stats.summaries import Comparison, Summary
+    from bench.store.record import Majority, Record
 
 Cost = Literal["live_peak_bytes", "trainable", "train_s", "eval_tokens_per_s"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
-    from bench.record import Majority, Record, Scores
+    from bench.store.record import Majority, Record, Scores
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound="Hashable")

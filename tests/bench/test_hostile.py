@@ -12,7 +12,7 @@ from commands import bench
 from conftest import passages
 
 from bench.reporting import markdown, report
-from bench.store import Store
+from bench.store.files import Store
 
 if TYPE_CHECKING:
     import subprocess

@@ -16,7 +16,7 @@ from commands import call, environment
 from bench import hub, study
 from bench.errors import UsageError
 from bench.sources import PRESETS, resolve
-from bench.store import Store
+from bench.store.files import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ def full(cache: Path, gpt2: Path, texts: Path) -> Path:
 @pytest.fixture
 def demo(gpt2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The embedded backbone, which another test looks at, as a small one."""
-    monkeypatch.setattr("bench.backbone.EMBEDDED", gpt2)
+    monkeypatch.setattr("bench.model.backbone.EMBEDDED", gpt2)
 
 
 @pytest.mark.usefixtures("full")

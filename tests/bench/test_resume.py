@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 from record_factory import DEMO, failed_record, make_record
 
-from bench import console, execute, resume, study
+from bench import console, resume, study
+from bench.execution import execute
 from bench.job import Job
 from bench.spec import BackboneRef, DataRef, LearningRates, RunSpec, Study, TrainingSpec, Variant, variants
-from bench.store import Store
+from bench.store.files import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from bench.record import Record, Status
     from bench.resume import Rerun
+    from bench.store.record import Record, Status
 
 STATUSES: tuple[Status, ...] = ("ok", "failed", "oom", "timeout", "diverged")
 

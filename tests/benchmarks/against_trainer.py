@@ -187,11 +187,12 @@ def bench_steps(cell: Cell) -> tuple[list[float], list[int]]:
     """Return the end of each of the harness's steps and the real tokens in each."""
     import torch
 
-    from bench import backbone, train
     from bench.data import load_local, tokenise, train_batches
-    from bench.forward import Forward
-    from bench.prepacked import prepacked
+    from bench.model import backbone
+    from bench.model.forward import Forward
+    from bench.model.prepacked import prepacked
     from bench.spec import TrainingSpec
+    from bench.training import train
     from methods import get
 
     folder = Path(cell.folder)
@@ -250,7 +251,7 @@ def in_process(*arguments: str, environment: Mapping[str, str] = MappingProxyTyp
 
 def steps(cell: Cell) -> dict[str, float]:
     """Measure a cell in a fresh process, the harness's in the environment that it gives its runs."""
-    from bench.execute import RUN_ENVIRONMENT
+    from bench.execution.execute import RUN_ENVIRONMENT
 
     environment = RUN_ENVIRONMENT if cell.side == "bench" else {}
     found: dict[str, float] = json.loads(
@@ -352,7 +353,7 @@ def print_table(
     test: Annotated[int, typer.Option(min=STYLES, help="Test texts of the whole commands.")] = 46,
 ) -> None:
     """Measure both sides in turn; print the ratios after each round: median, range over the rounds, and the aim."""
-    from bench.machine import resolve_dtype
+    from bench.machine.facts import resolve_dtype
 
     console = Console(width=110)
     found: dict[tuple[str, str], list[float]] = {}
@@ -387,7 +388,7 @@ def run_matmul(dtype: str) -> None:
     """Measure the speed of a matrix product in this process."""
     import torch
 
-    from bench.measure import matmul_flops_per_s
+    from bench.machine.measure import matmul_flops_per_s
 
     print(matmul_flops_per_s("cpu", torch.bfloat16 if dtype == "bf16" else torch.float32))
 

@@ -26,13 +26,14 @@ def accuracies(name: str, seed: int) -> tuple[float, float]:
     import torch
     import transformers
 
-    from bench import backbone, train
     from bench.data import load_open_authors, tokenise
-    from bench.forward import Forward
-    from bench.machine import Dtype, resolve_dtype
-    from bench.prepacked import prepacked
+    from bench.machine.facts import Dtype, resolve_dtype
+    from bench.model import backbone
+    from bench.model.forward import Forward
+    from bench.model.prepacked import prepacked
     from bench.sources import PRESETS
     from bench.spec import TrainingSpec
+    from bench.training import train
     from methods import get
 
     transformers.logging.set_verbosity_error()

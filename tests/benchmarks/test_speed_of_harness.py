@@ -13,9 +13,9 @@ from record_factory import DEMO, build_store, make_record, predictions_parquet
 from typer.testing import CliRunner
 
 import report
-from bench import backbone
 from bench.data import load_local, tokenise
-from bench.store import Store
+from bench.model import backbone
+from bench.store.files import Store
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 import methods
-from bench import budget, features, train
-from bench.prepacked import prepacked
+from bench.gates import budget
+from bench.model import features
+from bench.model.prepacked import prepacked
+from bench.training import train
 from methods import adapters
 from methods.from_peft import FromPeft
 from methods.prepare import head_modules

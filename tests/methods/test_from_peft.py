@@ -15,7 +15,7 @@ from peft import PeftModel
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
 import methods
-from bench import packed
+from bench.model import packed
 from methods import adapters, catalogue, contract, from_peft
 from methods.conv1d import to_linear
 from methods.peft_types import ABOUT, UNABLE

@@ -18,7 +18,7 @@ import psutil
 from workshop import QUIET, litter
 
 from bench import cli
-from bench.store import Store
+from bench.store.files import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

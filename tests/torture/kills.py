@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import psutil
 from workshop import SEEDS
 
-from bench.store import Store
+from bench.store.files import Store
 
 if TYPE_CHECKING:
     import random

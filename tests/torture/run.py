@@ -23,7 +23,7 @@ from kills import kill_runs, kill_studies  # noqa: E402
 from workshop import Tally, Workshop, copy  # noqa: E402
 
 if TYPE_CHECKING:
-    from bench.store import Store
+    from bench.store.files import Store
 
 SEEDS_TOGETHER = 4
 

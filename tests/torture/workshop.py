@@ -21,13 +21,13 @@ import transformers
 from commands import BENCH, environment
 from conftest import save_model, write_texts
 
-from bench.claims import WORK
-from bench.store import Store
+from bench.store.claims import WORK
+from bench.store.files import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from bench.record import Record
+    from bench.store.record import Record
 
 METHODS = ("logged", "lora")
 GRID = ["--methods", ",".join(METHODS), "--set", "lora.alpha=8", "--set", "lora.dropout=0.1"]

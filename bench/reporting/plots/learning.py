@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from bench.record import Epoch
     from bench.reporting.plots.view import View
     from bench.stats import Summary
+    from bench.store.record import Epoch
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from record_factory import DEMO, Variant, build_store, failed_record, lora, make
 
 from bench.errors import UsageError
 from bench.reporting import comparison, markdown, report
-from bench.store import Contents, Store
+from bench.store.files import Contents, Store
 
 if TYPE_CHECKING:
-    from bench.record import Record
+    from bench.store.record import Record
 
 HEAD = next(variant for variant in DEMO if variant.method == "head")
 STUDY = [make_record(variant, seed) for seed in (0, 1, 2) for variant in DEMO]

@@ -17,7 +17,7 @@ from bench.reporting import page, report
 from bench.reporting.model import Cell, Code, Column, Picture, Row, Section, Table, Unit, code, paragraph, strong
 from bench.reporting.plots import drawing
 from bench.reporting.plots.view import safe
-from bench.store import Store
+from bench.store.files import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

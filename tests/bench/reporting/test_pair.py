@@ -7,7 +7,7 @@ from record_factory import DEMO, build_store, lora
 
 from bench.errors import UsageError
 from bench.reporting import markdown, pair
-from bench.store import Store
+from bench.store.files import Store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ from record_factory import DEMO, Variant, build_store, failed_record, lora
 from bench import stats
 from bench.reporting.plots import pictures
 from bench.reporting.plots.labels import FAR, LETTER, LINE, SLACK, Label, put_labels
-from bench.store import Store
+from bench.store.files import Store
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -24,7 +24,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def analysed(folder: Path, reference: str | None = None) -> Analysis:
-    from bench.store import Store
+    from bench.store.files import Store
 
     [comparison] = stats.comparisons(Store(folder).read().records)
     return stats.analyse(comparison, folder, reference)

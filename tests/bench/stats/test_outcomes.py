@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from bench.record import Record
     from bench.stats import Analysis
+    from bench.store.record import Record
 
 VARIANT = lora(8, 0.5)
 

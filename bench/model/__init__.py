@@ -1,0 +1,1 @@
+"""A pretrained model, and how it is computed."""

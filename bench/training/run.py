@@ -1,0 +1,201 @@
+"""One run from its spec to its outcome, inside its own process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from bench.data import SPLITS, Splits
+from bench.job import Outcome, examples_path
+from bench.machine import measure
+from bench.model import backbone, features
+from bench.model.features import CachedForward
+from bench.model.forward import Forward
+from bench.model.prepacked import prepacked
+from bench.store.files import write_atomically
+from bench.store.record import Compute, Parameters, Quality
+from bench.training import compute, train
+from bench.training.checkpoint import Checkpoint
+from bench.training.costs import Costs
+from bench.training.metrics import log_probabilities, scores
+from methods import MethodError, adapters
+from methods.prepare import base_model, head_modules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+    from bench.job import Job
+    from bench.model.features import Pass
+    from bench.spec import TrainingSpec
+
+_TORCH_DTYPE = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class Run:
+    """Loads, adapts, trains, evaluates and measures one job; raises train.Diverged and whatever else goes wrong."""
+
+    def __init__(self, job: Job, watch: train.Watch) -> None:
+        torch.set_num_threads(job.threads)
+        self.job, self.watch = job, watch
+        self.spec, self.training = job.spec, job.spec.training
+        self.method = job.spec.variant.build()
+        self.splits = Splits.load(job.scratch)
+        self.examples = pd.read_parquet(examples_path(job.scratch))
+
+    def outcome(self) -> Outcome:
+        """Do it all; leave the predictions, and the adapter if that is asked for, where the job says."""
+        baseline = measure.resident_bytes()
+        self.watch("loading", 0, 1)
+        with ExitStack() as layouts:
+            with measure.phase(self.training.device) as loading:
+                forward, backbone_parameters = self._load(self.training)
+                layouts.enter_context(prepacked(forward.module))
+            passes = self._passes(forward)
+            reader = self._reader(forward, passes)
+            fit = self._fit(forward, reader, passes)
+            self.watch("evaluating", 0, 1)
+            evaluation = train.evaluate(reader, self.splits.test)
+        self._predictions(evaluation.logits).to_parquet(self.job.predictions, index=False)
+        parameters = self._parameters(forward.module)
+        merged = self._merged_tokens_per_s(forward)
+        del forward, reader
+        fixed = Compute(**self._once(f"step {self.spec.variant.identity()}", self._fixed_step))
+        speed = self._once("matmul", self._matmul_speed)["flops_per_s"]
+        flops_per_token = fixed.flops / (compute.PASSAGES * compute.tokens(self.training.max_length))
+        costs = Costs(self.training.device, baseline, loading, passes, fit, evaluation, merged, flops_per_token, speed)
+        return Outcome(
+            backbone_parameters=backbone_parameters,
+            steps=len(fit.tokens),
+            padding_share=passes["train"].padding_share if "train" in passes else fit.padding_share,
+            feature_cache=bool(passes) and self.training.feature_cache,
+            parameters=parameters,
+            quality=self._quality(fit, evaluation.logits),
+            speed=costs.speed(self.splits),
+            memory=costs.memory(),
+            compute=fixed,
+        )
+
+    def _fit(self, forward: Forward, reader: Forward, passes: dict[str, Pass]) -> train.Fit:
+        """Train the module in place: by gradient steps, or as the method itself fits its head to the features."""
+        if not hasattr(self.method, "fit"):
+            checkpoint, seed = self._checkpoint(), self.spec.seed
+            return train.fit(reader, self.method, self.splits, self.training, seed, self.watch, checkpoint)
+        head = self._lone_head(forward)
+        if head is None:
+            architecture = type(forward.module).__name__
+            raise MethodError(f"{self.method.name} fits one head to fixed features, and {architecture} has none such")
+        return train.fit_to_features(reader, self.method, head, passes["train"].features, self.splits, self.watch)
+
+    def _checkpoint(self) -> Checkpoint | None:
+        path = self.job.checkpoint
+        return None if path is None else Checkpoint(path, self.job.scratch, self.job.checkpoint_after_s)
+
+    def _load(self, training: TrainingSpec) -> tuple[Forward, int]:
+        """Return the adapted model, on its device and in its precision, and how many parameters its backbone has."""
+        torch.manual_seed(self.spec.seed)
+        model = backbone.load(self.spec.backbone, len(self.job.styles), self.spec.seed)
+        parameters = sum(p.numel() for p in base_model(model).parameters())
+        nn.Module.to(model, _TORCH_DTYPE[training.dtype])
+        module = self.method.apply(model, train.plan(self.splits.train, training)).to(training.device)
+        pad_id = backbone.pad_id(self.spec.backbone)
+        return Forward(module, training.device, training.dtype, pad_id, len(self.job.styles)), parameters
+
+    def _passes(self, forward: Forward) -> dict[str, Pass]:
+        """Return the backbone's pass over each split that is read, where nothing in the backbone ever changes."""
+        head = self._lone_head(forward)
+        if head is None:
+            return {}
+        trains = any(p.requires_grad for p in forward.module.parameters())
+        found: dict[str, Pass] = {}
+        for split in SPLITS if trains else SPLITS[1:]:
+            self.watch(f"reading {split}", 0, 1)
+            path = self.job.scratch / f"features-{split}.safetensors" if self.training.feature_cache else None
+            found[split] = features.one_pass(forward, head, getattr(self.splits, split), path)
+        return found
+
+    def _lone_head(self, forward: Forward) -> nn.Module | None:
+        """Return the head where it is one module that reads features which never change, and they are wanted.
+
+        A method that is fitted to features wants them even where they may not be kept for other runs.
+        """
+        wanted = self.training.feature_cache or hasattr(self.method, "fit")
+        if not (wanted and self.method.fixed_features):
+            return None
+        heads = list(head_modules(cast("PreTrainedModel", forward.module)).values())
+        return heads[0] if len(heads) == 1 else None
+
+    def _reader(self, forward: Forward, passes: dict[str, Pass]) -> Forward:
+        """Return what training and evaluation read: the whole model, or its head on kept features."""
+        head = self._lone_head(forward)
+        if not passes or head is None:
+            return forward
+        kept = {getattr(self.splits, split): found.features for split, found in passes.items()}
+        return CachedForward(
+            forward.module, forward.device, forward.dtype, forward.pad_id, forward.styles, head=head, features=kept
+        )
+
+    def _predictions(self, logits: NDArray[np.float32]) -> pd.DataFrame:
+        """One row a test example: its text's hash, document, category and style, the predicted style, and the natural
+        logarithm of each style's probability in a column `logp:<style>`."""
+        styles = np.asarray(self.job.styles, dtype=object)
+        logp = log_probabilities(logits).astype(np.float32)
+        columns = {f"logp:{style}": logp[:, index] for index, style in enumerate(styles)}
+        return pd.concat(
+            [self.examples.assign(prediction=styles[logits.argmax(axis=1)]), pd.DataFrame(columns)], axis=1
+        )
+
+    def _parameters(self, module: nn.Module) -> Parameters:
+        if self.job.adapter is not None:
+            adapters.save(module, self.job.adapter)
+        trainable, total = adapters.count(module)
+        return Parameters(trainable=trainable, total=total, adapter_bytes=adapters.adapter_bytes(module))
+
+    def _merged_tokens_per_s(self, forward: Forward) -> float | None:
+        """Return the test split's throughput with the adapter merged into the backbone; the module is used up."""
+        merged = adapters.merge(forward.module)
+        if merged is None:
+            return None
+        self.watch("evaluating merged", 0, 1)
+        merged.to(_TORCH_DTYPE[self.training.dtype])
+        reader = Forward(merged, forward.device, forward.dtype, forward.pad_id, forward.styles)
+        with prepacked(merged):
+            evaluation = train.evaluate(reader, self.splits.test)
+        return evaluation.tokens / evaluation.cost.seconds
+
+    def _fixed_step(self) -> dict[str, Any]:
+        self.watch("counting", 0, 1)
+        training = self.training.model_copy(update={"device": "cpu", "dtype": "fp32"})
+        forward, _ = self._load(training)
+        config = cast("PreTrainedConfig", forward.module.config)
+        return compute.fixed_step(forward, self.method, training, config.vocab_size).model_dump()
+
+    def _matmul_speed(self) -> dict[str, Any]:
+        dtype = _TORCH_DTYPE[self.training.dtype]
+        return {"flops_per_s": measure.matmul_flops_per_s(self.training.device, dtype)}
+
+    def _once(self, what: str, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return what an earlier run of the study found and left in the scratch folder, else find and leave it."""
+        path = self.job.scratch / f"{hashlib.sha256(what.encode()).hexdigest()[:16]}.once.json"
+        if not path.exists():
+            write_atomically(path, json.dumps(find()).encode())  # a run may be ended at any moment, and others read it
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+
+    def _quality(self, fit: train.Fit, logits: NDArray[np.float32]) -> Quality:
+        labels, categories = self.splits.test.labels, self.examples["category"].tolist()
+        return Quality(
+            test=scores(logits, labels, self.job.styles, categories),
+            epochs=fit.epochs,
+            best_epoch=min(fit.epochs, key=lambda epoch: epoch.validation_loss).epoch,
+            predictions=f"{self.spec.uid}.parquet",
+        )

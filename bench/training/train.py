@@ -1,0 +1,224 @@
+"""Fit and evaluate one adapted model: the same for every method but the method."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from bench.data import eval_batches, train_batches
+from bench.machine import measure
+from bench.store.record import Epoch
+from bench.training.metrics import cross_entropy
+from methods import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from bench.data import Splits, TokenSplit
+    from bench.model.forward import Forward
+    from bench.spec import TrainingSpec
+    from bench.training.checkpoint import Checkpoint
+    from methods import Method
+
+EVAL_BATCH_SIZE = 32
+_CHECK_EVERY = 10
+
+
+class Diverged(Exception):
+    """The loss is no longer a number."""
+
+
+class Watch(Protocol):
+    """Whoever wants to know how far a run is."""
+
+    def __call__(self, phase: str, done: int, total: int, loss: float | None = None) -> None:
+        """Be told that `done` of `total` steps of `phase` are over."""
+
+
+@dataclass
+class Fit:
+    """What training did and what it cost; one entry a step in the lists. `fit_s` is what a method's own `fit` took."""
+
+    epochs: list[Epoch] = field(default_factory=list)
+    fit_s: float = 0.0
+    step_s: list[float] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    samples: list[int] = field(default_factory=list)
+    slots: int = 0
+    peak_bytes: int | None = None
+    reserved_bytes: int | None = None
+
+    @property
+    def padding_share(self) -> float | None:
+        """The share of the token slots in training batches that held padding."""
+        return 1 - sum(self.tokens) / self.slots if self.slots else None
+
+    def charge(self, cost: measure.Phase) -> None:
+        """Take in the memory of one stretch of training."""
+        self.peak_bytes = max(self.peak_bytes or 0, cost.peak_bytes)
+        if cost.reserved_bytes is not None:
+            self.reserved_bytes = max(self.reserved_bytes or 0, cost.reserved_bytes)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Logits [examples, styles] in the split's order, and what the pass cost."""
+
+    logits: NDArray[np.float32]
+    cost: measure.Phase
+    tokens: int
+
+
+def plan(train: TokenSplit, spec: TrainingSpec) -> Plan:
+    """Return the steps and epochs that a run will take."""
+    a_pass = math.ceil(len(train.labels) / spec.batch_size)
+    steps = min(spec.epochs * a_pass, spec.max_steps or spec.epochs * a_pass)
+    return Plan(epochs=math.ceil(steps / a_pass), steps=steps)
+
+
+def fit(
+    forward: Forward,
+    method: Method,
+    splits: Splits,
+    spec: TrainingSpec,
+    seed: int,
+    watch: Watch,
+    checkpoint: Checkpoint | None = None,
+) -> Fit:
+    """Train the module in place and validate it after every epoch. Raises Diverged when a loss isn't finite.
+
+    A method with nothing to train is validated once, as epoch 0. With a checkpoint, training goes on from the epoch
+    after which that was written.
+    """
+    if not any(p.requires_grad for p in forward.module.parameters()):
+        return Fit(epochs=[_validate(forward, splits.validation, 0, None)])
+    fitting = Fitting(forward, method, splits.train, spec, watch)
+    if checkpoint is not None:
+        checkpoint.restore(fitting)
+    for epoch in range(len(fitting.result.epochs) + 1, fitting.plan.epochs + 1):
+        begin = time.monotonic()
+        batches = train_batches(splits.train.lengths, spec.batch_size, seed, epoch)
+        loss = fitting.train_epoch(batches[: fitting.plan.steps - len(fitting.result.tokens)])
+        fitting.result.epochs.append(_validate(forward, splits.validation, epoch, loss))
+        if checkpoint is not None:
+            checkpoint.keep(fitting, time.monotonic() - begin)
+    return fitting.result
+
+
+def fit_to_features(
+    forward: Forward, method: Method, head: torch.nn.Module, features: torch.Tensor, splits: Splits, watch: Watch
+) -> Fit:
+    """Have a method find its head by itself, from the train split's features [n, width], and validate that as epoch 1.
+
+    Raises Diverged when a loss isn't finite.
+    """
+    watch("fitting", 0, 1)
+    labels = torch.from_numpy(splits.train.labels).to(features.device)
+    result = Fit()
+    with measure.phase(forward.device) as cost:
+        method.fit(head, features, labels)  # type: ignore[attr-defined]
+    result.fit_s = cost.seconds
+    result.charge(cost)
+    with torch.inference_mode():
+        loss = functional.cross_entropy(head(features), labels)
+    _check(loss, 0)
+    result.epochs.append(_validate(forward, splits.validation, 1, loss.item()))
+    return result
+
+
+class Fitting:
+    """The state that lives through all epochs: the optimizer, its schedule, and what was measured."""
+
+    def __init__(self, forward: Forward, method: Method, split: TokenSplit, spec: TrainingSpec, watch: Watch) -> None:
+        self.forward, self.split, self.watch = forward, split, watch
+        self.result = Fit()
+        self.plan = plan(split, spec)
+        self.optimizer = _optimizer(forward.module, method, self.plan, spec.weight_decay)
+        self.penalty = getattr(method, "penalty", None)
+        self.after_step = getattr(method, "after_step", None)
+        self.resumable = self.after_step is None and not hasattr(method, "optimizer")
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, _warmup_and_decay(self.plan.steps, spec.warmup_share)
+        )
+
+    def train_epoch(self, batches: list[NDArray[np.int64]]) -> float:
+        """Take one step a batch; return the mean training loss an example."""
+        self.forward.module.train()
+        total = torch.zeros((), device=self.forward.device, dtype=torch.float64)
+        with measure.phase(self.forward.device) as cost:
+            clock = measure.StepClock(self.forward.device)
+            for rows in batches:
+                total += self.step(rows).double() * len(rows)
+                clock.tick()
+                self.count(rows)
+            self.result.step_s += clock.durations()
+        self.result.charge(cost)
+        _check(total, len(self.result.tokens))
+        return float(total) / sum(len(rows) for rows in batches)
+
+    def step(self, rows: NDArray[np.int64]) -> torch.Tensor:
+        """Take one optimizer step on the passages `rows`; return their mean loss, detached."""
+        labels = torch.from_numpy(self.split.labels[rows]).to(self.forward.device)
+        loss = functional.cross_entropy(self.forward(self.split, rows), labels)
+        (loss if self.penalty is None else loss + self.penalty(self.forward.module)).backward()
+        self.optimizer.step()
+        self.schedule.step()
+        if self.after_step is not None:
+            self.after_step(self.forward.module, len(self.result.tokens))
+        self.optimizer.zero_grad(set_to_none=True)
+        if len(self.result.tokens) % _CHECK_EVERY == 0:
+            _check(loss, len(self.result.tokens))
+            self.watch("training", len(self.result.tokens), self.plan.steps, loss.item())
+        return loss.detach()
+
+    def count(self, rows: NDArray[np.int64]) -> None:
+        """Book the batch's tokens, samples and slots."""
+        self.result.tokens.append(int(self.split.lengths[rows].sum()))
+        self.result.samples.append(len(rows))
+        self.result.slots += self.forward.slots(self.split, rows)
+
+
+def _optimizer(module: torch.nn.Module, method: Method, plan: Plan, weight_decay: float) -> torch.optim.Optimizer:
+    own = getattr(method, "optimizer", None)
+    if own is not None:
+        return own(module, plan)  # type: ignore[no-any-return]
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    return torch.optim.AdamW(parameters, lr=method.learning_rate, weight_decay=weight_decay)
+
+
+def _check(loss: torch.Tensor, step: int) -> None:
+    if not torch.isfinite(loss):
+        raise Diverged(f"the training loss is {loss.item()} at step {step}; a smaller learning_rate may help")
+
+
+def _warmup_and_decay(steps: int, warmup_share: float) -> Callable[[int], float]:
+    """A learning rate that rises linearly over the warm-up's share of the steps, then falls linearly towards zero."""
+    warmup = max(1, round(steps * warmup_share))
+    return lambda step: min((step + 1) / warmup, (steps - step) / max(1, steps - warmup + 1))
+
+
+def evaluate(forward: Forward, split: TokenSplit) -> Evaluation:
+    """Return the logits for every example of `split`, in its order, and the cost of the pass."""
+    forward.module.eval()
+    logits = np.empty((len(split.labels), forward.styles), dtype=np.float32)
+    with measure.phase(forward.device) as cost, torch.inference_mode():
+        for rows in eval_batches(split.lengths, EVAL_BATCH_SIZE):
+            logits[rows] = forward(split, rows).cpu().numpy()
+    return Evaluation(logits, cost, int(split.lengths.sum()))
+
+
+def _validate(forward: Forward, split: TokenSplit, epoch: int, train_loss: float | None) -> Epoch:
+    logits = evaluate(forward, split).logits
+    loss = cross_entropy(logits, split.labels)
+    if not math.isfinite(loss):
+        raise Diverged(f"the validation loss is {loss} after epoch {epoch}; a smaller learning_rate may help")
+    accuracy = float((logits.argmax(axis=1) == split.labels).mean())
+    return Epoch(epoch=epoch, train_loss=train_loss, validation_loss=loss, validation_accuracy=accuracy)

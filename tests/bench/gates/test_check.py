@@ -1,0 +1,112 @@
+"""`bench check`: a method's promises from the command line, of ours and of a package that pip installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from commands import bench, call, environment
+
+import methods
+
+OWN = """
+from typing import ClassVar
+
+import torch
+
+import methods
+
+
+@methods.register
+class Scaled(methods.Method):
+    name: ClassVar[str] = "scaled"
+    trains: ClassVar[str] = "a scale of what the head reads, and the head"
+    paper: ClassVar[str] = "none"
+    family: ClassVar[str] = "scaling"
+    learning_rate_source: ClassVar[str] = "chosen for this test"
+    identity_at_start: ClassVar[bool] = True
+    learning_rate: methods.LearningRate = 1e-2
+
+    def adapt(self, model, plan):
+        from methods.prepare import head_modules
+
+        for head in head_modules(model).values():
+            scale = torch.nn.Parameter(torch.ones(1))
+            head.register_parameter("scale", scale)
+            head.register_forward_pre_hook(lambda module, inputs: (inputs[0] * module.scale,))
+        return model
+"""
+FORGETFUL = (
+    OWN.replace("Scaled", "Forgetful")
+    .replace('"scaled"', '"forgetful"')
+    .replace("scale = torch.nn.Parameter(torch.ones(1))", "scale = torch.nn.Parameter(torch.ones(1) * 2)")
+)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pip has installed a package with two methods, one of which doesn't keep what it promises."""
+    folder = tmp_path_factory.mktemp("wheel")
+    wheel, info = folder / "theirs-1.0-py3-none-any.whl", "theirs-1.0.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("theirs_scaled.py", OWN)
+        archive.writestr("theirs_forgetful.py", FORGETFUL)
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        points = "scaled = theirs_scaled:Scaled\nforgetful = theirs_forgetful:Forgetful\n"
+        archive.writestr(f"{info}/entry_points.txt", f"[bench.methods]\n{points}")
+        archive.writestr(f"{info}/RECORD", "")
+    target = folder / "site"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
+    subprocess.run([*pip, "--target", str(target), str(wheel)], check=True, timeout=120)
+    return target
+
+
+def _path(site: Path) -> str:
+    return os.pathsep.join([environment()["PYTHONPATH"], str(site)])
+
+
+def test_an_installed_method_takes_part_in_everything(site: Path, texts: Path, tmp_path: Path) -> None:
+    path = _path(site)
+    listed = {one["name"]: one for one in json.loads(bench("list", "--json", cwd=tmp_path, PYTHONPATH=path).stdout)}
+    assert listed["scaled"]["trains"] == "a scale of what the head reads, and the head"
+    options = ("--preset", "demo", "--data", str(texts), "--seeds", "0", "--epochs", "1", "--results", "store")
+    done = bench("run", "--methods", "head,scaled", *options, cwd=tmp_path, PYTHONPATH=path)
+    assert (done.returncode, done.stderr) == (0, "")
+    report = subprocess.run(
+        [sys.executable, Path(__file__).parents[3] / "report.py", "store", "-o", "report.md"],
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=path),
+        check=True,
+        timeout=120,
+    )
+    assert report.returncode == 0
+    assert "| scaled" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_an_installed_method_is_checked(site: Path, tmp_path: Path) -> None:
+    kept = bench("check", "scaled", cwd=tmp_path, PYTHONPATH=_path(site))
+    assert (kept.returncode, kept.stdout.splitlines()[-1]) == (0, "scaled keeps every promise.")
+    broken = bench("check", "forgetful", cwd=tmp_path, PYTHONPATH=_path(site))
+    assert broken.returncode == 1
+    assert "gpt2: fresh one changes nothing: a fresh one changes the logits by" in broken.stdout
+    assert broken.stdout.splitlines()[-1] == "forgetful breaks 3 of its promises."
+
+
+def test_what_a_method_cannot_serve_is_no_broken_promise(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "check", "bitfit") == 0
+    assert "llama: bitfit can't tune LlamaForSequenceClassification" in capsys.readouterr().out
+
+
+def test_a_method_that_is_not_there_is_a_mistake(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "check", "xlora") == 2
+    assert methods.unable()["xlora"] in capsys.readouterr().err

@@ -1,0 +1,107 @@
+"""Computed packed, a model gives the logits and gradients of its own forward pass on the padded batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import GPT2Config, GPT2ForSequenceClassification, LlamaConfig, LlamaForSequenceClassification
+
+import methods
+from bench.data import TokenSplit, collate
+from bench.model import packed
+from bench.model.forward import Forward
+
+STYLES, PAD = 5, 0
+SHARED: dict[str, Any] = {"vocab_size": 300, "num_labels": STYLES, "pad_token_id": PAD, "use_cache": False}
+SIZES: dict[str, Any] = {
+    **SHARED,
+    "n_layer": 3,
+    "n_embd": 48,
+    "n_head": 4,
+    "n_positions": 64,
+    "bos_token_id": PAD,
+    "eos_token_id": PAD,
+    **dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0),
+}
+
+
+def passages(*lengths: int) -> TokenSplit:
+    rng = np.random.default_rng(0)
+    return TokenSplit(
+        ids=rng.integers(1, 300, sum(lengths)).astype(np.int32),
+        offsets=np.cumsum([0, *lengths], dtype=np.int64),
+        labels=np.zeros(len(lengths), dtype=np.int64),
+    )
+
+
+def adapted(name: str, **settings: object) -> torch.nn.Module:
+    torch.manual_seed(0)
+    config = GPT2Config(**{**SIZES, **settings})
+    module = methods.get(name)().apply(GPT2ForSequenceClassification(config))
+    with torch.no_grad():  # away from the identity that LoRA and IA3 start as
+        for parameter in module.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    return module
+
+
+def padded_logits(module: torch.nn.Module, split: TokenSplit) -> torch.Tensor:
+    ids, mask, _ = collate(split, np.arange(len(split.labels)), PAD)
+    logits: torch.Tensor = module(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).logits
+    return logits
+
+
+@pytest.mark.parametrize("lengths", [(5, 9, 3, 9), (7, 7), (1, 4), (6,)])
+@pytest.mark.parametrize("name", ["frozen", "head", "lora", "ia3", "prefix", "full", "bitfit"])
+def test_logits_and_gradients_are_the_models_own(name: str, lengths: tuple[int, ...]) -> None:
+    module, split = adapted(name), passages(*lengths)
+    assert packed.gpt2(module) is not None
+    own = padded_logits(module, split)
+    found = Forward(module, "cpu", "fp32", PAD, STYLES)(split, np.arange(len(lengths)))
+    torch.testing.assert_close(found, own, rtol=1e-4, atol=1e-5)
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    if trained:
+        torch.testing.assert_close(
+            torch.autograd.grad(found.square().sum(), trained),
+            torch.autograd.grad(own.square().sum(), trained),
+            rtol=1e-3,
+            atol=1e-4,
+        )
+
+
+@pytest.mark.parametrize("setting", ["scale_attn_by_inverse_layer_idx", "scale_attn_weights"])
+def test_unusual_attention_scales_are_kept(setting: str) -> None:
+    module, split = adapted("lora", **{setting: setting != "scale_attn_weights"}), passages(4, 8)
+    found = Forward(module, "cpu", "fp32", PAD, STYLES)(split, np.arange(2))
+    torch.testing.assert_close(found, padded_logits(module, split), rtol=1e-4, atol=1e-5)
+
+
+def test_what_cannot_be_packed_is_padded() -> None:
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = LlamaConfig(**{**SHARED, **sizes})
+    module, split = methods.get("lora")().apply(LlamaForSequenceClassification(config)), passages(5, 9)
+    forward = Forward(module, "cpu", "fp32", PAD, STYLES)
+    assert packed.gpt2(module) is None
+    assert forward.slots(split, np.arange(2)) == 2 * 9
+    torch.testing.assert_close(forward(split, np.arange(2)), padded_logits(module, split))
+    assert packed.gpt2(adapted("lora", reorder_and_upcast_attn=True)) is None
+
+
+@pytest.mark.parametrize(("width", "slots"), [(48, 192), (768, 160)])
+def test_a_packed_batch_is_filled_up_to_few_shapes_and_in_a_wide_model_to_more(width: int, slots: int) -> None:
+    module, split = adapted("lora", n_embd=width, n_layer=1), passages(30, 40, 60)
+    assert Forward(module, "cpu", "fp32", PAD, STYLES).slots(split, np.arange(3)) == slots
+    places, longest = packed.fill(split.lengths, width)
+    assert places.sum() == slots
+    assert longest == 64
+    assert (places >= split.lengths).all()
+    assert (places <= longest).all()
+
+
+def test_a_passage_as_long_as_the_model_allows_is_packed_too() -> None:
+    module, split = adapted("lora", n_positions=60), passages(60, 7)
+    found = Forward(module, "cpu", "fp32", PAD, STYLES)(split, np.arange(2))
+    torch.testing.assert_close(found, padded_logits(module, split), rtol=1e-4, atol=1e-5)

@@ -1,0 +1,164 @@
+"""A run that was ended goes on from its last epoch, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+import pytest
+import torch
+
+from bench.data import Splits, load_local, tokenise
+from bench.model import backbone
+from bench.model.forward import Forward
+from bench.spec import TrainingSpec
+from bench.training import train
+from bench.training.checkpoint import Checkpoint
+from methods import get
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.machine.facts import Device
+    from bench.spec import BackboneRef
+    from methods import Method
+
+TRAINING = TrainingSpec(epochs=3, batch_size=8, max_length=64, dtype="fp32", device="cpu")
+
+
+class Ended(Exception):
+    """Where the run is cut off."""
+
+
+class Fitted(NamedTuple):
+    """What a training left."""
+
+    fit: train.Fit
+    weights: dict[str, torch.Tensor]
+    generator: torch.Tensor
+    told: list[int]
+
+
+@pytest.fixture(scope="module")
+def ref(gpt2: Path) -> BackboneRef:
+    return backbone.local(gpt2)
+
+
+@pytest.fixture(scope="module")
+def splits(ref: BackboneRef, texts: Path) -> Splits:
+    return tokenise(load_local(texts), backbone.tokenizer(ref), TRAINING.max_length)
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Checkpoint:
+    return Checkpoint(tmp_path / ".checkpoints" / "uid.safetensors", tmp_path, 0.0)
+
+
+def _fit(
+    ref: BackboneRef,
+    splits: Splits,
+    method: Method,
+    checkpoint: Checkpoint | None,
+    end_at_step: int | None = None,
+    device: Device = "cpu",
+) -> Fitted:
+    """Train as a run does; what `end_at_step` names is the step, from 0, that is never taken."""
+    torch.manual_seed(5)
+    model = backbone.load(ref, 3, 5)
+    module = method.apply(model, train.plan(splits.train, TRAINING)).to(device)
+    forward = Forward(module, device, "fp32", backbone.pad_id(ref), 3)
+
+    told = []
+
+    def watch(phase: str, done: int, total: int, loss: float | None = None) -> None:
+        told.append(done)
+        if end_at_step is not None and done >= end_at_step:
+            raise Ended
+
+    fit = train.fit(forward, method, splits, TRAINING, 5, watch, checkpoint)
+    weights = {name: p.detach().clone() for name, p in module.named_parameters() if p.requires_grad}
+    return Fitted(fit, weights, torch.get_rng_state(), told)
+
+
+def _cut_off(ref: BackboneRef, splits: Splits, method: Method, checkpoint: Checkpoint) -> None:
+    with pytest.raises(Ended):
+        _fit(ref, splits, method, checkpoint, end_at_step=10)
+    assert checkpoint.path.exists()
+
+
+def _same(found: Fitted, expected: Fitted) -> bool:
+    return (
+        found.fit.epochs == expected.fit.epochs
+        and found.fit.tokens == expected.fit.tokens
+        and found.fit.slots == expected.fit.slots
+        and torch.equal(found.generator, expected.generator)
+        and all(torch.equal(found.weights[name], tensor) for name, tensor in expected.weights.items())
+    )
+
+
+@pytest.mark.parametrize(
+    "method",
+    [get("lora")(dropout=0.3, learning_rate=0.01), get("prefix")(tokens=4), get("head")()],
+    ids=["lora with dropout", "prefix", "head"],
+)
+def test_it_goes_on_bit_for_bit(ref: BackboneRef, splits: Splits, method: Method, checkpoint: Checkpoint) -> None:
+    whole = _fit(ref, splits, method, None)
+    _cut_off(ref, splits, method, checkpoint)
+    resumed = _fit(ref, splits, method, checkpoint)
+    assert _same(resumed, whole)
+    assert len(resumed.fit.step_s) == len(whole.fit.step_s) == 15
+    assert (whole.told, resumed.told) == ([0, 10], [10])  # the third epoch alone was trained
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_it_goes_on_within_the_stated_tolerance_on_a_gpu(
+    ref: BackboneRef, splits: Splits, checkpoint: Checkpoint
+) -> None:
+    method = get("lora")(dropout=0.3, learning_rate=0.01)
+    whole = _fit(ref, splits, method, None, device="cuda")
+    with pytest.raises(Ended):
+        _fit(ref, splits, method, checkpoint, end_at_step=10, device="cuda")
+    resumed = _fit(ref, splits, method, checkpoint, device="cuda")
+    losses = [[epoch.validation_loss for epoch in fitted.fit.epochs] for fitted in (resumed, whole)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert resumed.fit.tokens == whole.fit.tokens
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "not one"])
+def test_a_damaged_one_counts_as_none(ref: BackboneRef, splits: Splits, checkpoint: Checkpoint, damage: str) -> None:
+    method = get("lora")(dropout=0.3)
+    whole = _fit(ref, splits, method, None)
+    _cut_off(ref, splits, method, checkpoint)
+    content = checkpoint.path.read_bytes()
+    flipped = bytearray(content)
+    flipped[-7] ^= 1
+    damaged = {"cut": content[:-9], "flipped": bytes(flipped), "empty": b"", "not one": b"no header at all"}
+    checkpoint.path.write_bytes(damaged[damage])
+    assert _same(_fit(ref, splits, method, checkpoint), whole)
+
+
+def test_short_epochs_are_kept_when_asked_only(ref: BackboneRef, splits: Splits, tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / ".checkpoints" / "uid.safetensors", tmp_path, 60.0)
+    _fit(ref, splits, get("head")(), checkpoint)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_method_that_acts_after_each_step_may_have_a_state_of_its_own_and_is_not_kept(
+    ref: BackboneRef, splits: Splits, checkpoint: Checkpoint
+) -> None:
+    class Acting(type(get("head")())):  # type: ignore[misc]
+        name: ClassVar[str] = "acting"
+
+        def after_step(self, module: torch.nn.Module, step: int) -> None:
+            pass
+
+    assert len(_fit(ref, splits, Acting(), checkpoint).fit.epochs) == 3
+    assert not checkpoint.path.exists()
+
+
+def test_a_disk_that_refuses_costs_the_checkpoint_alone(
+    ref: BackboneRef, splits: Splits, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".checkpoints").write_text("in the way")
+    checkpoint = Checkpoint(tmp_path / ".checkpoints" / "uid.safetensors", tmp_path, 0.0)
+    assert len(_fit(ref, splits, get("head")(), checkpoint).fit.epochs) == 3
+    assert "no checkpoint was written" in capfd.readouterr().err
