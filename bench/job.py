@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from bench.store.record import Compute, Memory, Parameters, Part, Quality, RunError, Speed, Status
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
     from pathlib import Path
 
     from bench.spec import RunSpec
@@ -70,10 +69,3 @@ class Progress:
     done: int
     total: int
     loss: float | None
-
-
-def start(job: Job, channel: Connection, output: Connection) -> None:
-    """Be the target of the run's process. The worker is imported there only: the study's process needs no torch."""
-    from bench.execution import worker
-
-    worker.main(job, channel, output)

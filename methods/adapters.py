@@ -7,10 +7,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from methods.base import applied_method, mark_applied
 from methods.conv1d import was_converted
 from methods.errors import MethodError
 from methods.peft_method import read_right_token, refusing, trains_head
-from methods.prepare import applied_method, head_modules, mark_applied, prepare, trainable
+from methods.prepare import head_modules, prepare, trainable
 from methods.registry import get
 
 if TYPE_CHECKING:

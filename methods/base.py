@@ -72,7 +72,7 @@ class Method(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise MethodError(explain(type(self), values, error)) from None
+            raise MethodError(explain(self.name, type(self), values, error)) from None
 
     @field_validator("*", mode="before")
     @classmethod
@@ -122,7 +122,7 @@ class Method(BaseModel):
 
         Raises MethodError where the method can't serve the model.
         """
-        from methods.prepare import mark_applied, prepare
+        from methods.prepare import prepare
 
         prepare(model)
         module = self.adapt(model, plan)
@@ -132,3 +132,17 @@ class Method(BaseModel):
     @abstractmethod
     def adapt(self, model: PreTrainedModel, plan: Plan | None) -> nn.Module:
         """Return the module to train. `model` comes frozen but for its head, with Linear in Conv1D's place."""
+
+
+def mark_applied(method: Method, *modules: nn.Module) -> None:
+    """Note on the modules which method they carry: saving needs it, and a second `apply` is refused."""
+    for module in modules:
+        module.applied_method = method  # type: ignore[assignment]
+
+
+def applied_method(module: nn.Module) -> Method:
+    """Return the method that `apply` gave this module; raise MethodError for a module that never met one."""
+    method: Any = getattr(module, "applied_method", None)
+    if not isinstance(method, Method):
+        raise MethodError(f"no method was applied to this {type(module).__name__}")
+    return method

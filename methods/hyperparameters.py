@@ -12,9 +12,7 @@ from methods.errors import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pydantic import ValidationError
-
-    from methods.base import Method
+    from pydantic import BaseModel, ValidationError
 
 LISTS = (list, tuple, set, frozenset)
 KINDS = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text"}
@@ -43,26 +41,28 @@ def _members(annotation: object) -> list[object]:
     return [annotation]
 
 
-def explain(method: type[Method], values: Mapping[str, Any], error: ValidationError) -> str:
-    """Say in one line what is wrong with `values` as hyperparameters of `method`."""
+def explain(name: str, fields: type[BaseModel], values: Mapping[str, Any], error: ValidationError) -> str:
+    """Say in one line what is wrong with `values` as hyperparameters of the method `name`, whose `fields` are these."""
     told: dict[str, str] = {}
     for detail in error.errors():
         field = str(detail["loc"][0]) if detail["loc"] else ""
-        told.setdefault(field, _explain_one(method, field, values, detail["type"], detail["msg"]))
+        told.setdefault(field, _explain_one(name, fields, field, values, detail["type"], detail["msg"]))
     return "; ".join(told.values())
 
 
-def _explain_one(method: type[Method], field: str, values: Mapping[str, Any], kind: str, message: str) -> str:
+def _explain_one(
+    name: str, fields: type[BaseModel], field: str, values: Mapping[str, Any], kind: str, message: str
+) -> str:
     if not field:
-        return f"{method.name}: {_one_line(message)}"
+        return f"{name}: {_one_line(message)}"
     if kind == "extra_forbidden":
-        fields = sorted(method.model_fields)
-        near = did_you_mean(field, fields)
-        return f"{method.name} has no hyperparameter {field!r}{near}; it has {', '.join(fields)}"
-    allowed = _one_line(message) if kind == "value_error" else f"it must be {allowed_values(method, field)}"
+        known = sorted(fields.model_fields)
+        near = did_you_mean(field, known)
+        return f"{name} has no hyperparameter {field!r}{near}; it has {', '.join(known)}"
+    allowed = _one_line(message) if kind == "value_error" else f"it must be {_allowed_values(fields, field)}"
     if kind == "missing":
-        return f"{method.name}.{field} isn't given: {allowed}"
-    return f"{method.name}.{field}={_shown(values.get(field))} isn't allowed: {allowed}"
+        return f"{name}.{field} isn't given: {allowed}"
+    return f"{name}.{field}={_shown(values.get(field))} isn't allowed: {allowed}"
 
 
 def _one_line(message: str) -> str:
@@ -74,9 +74,9 @@ def _shown(value: object) -> str:
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
-def allowed_values(method: type[Method], field: str) -> str:
+def _allowed_values(fields: type[BaseModel], field: str) -> str:
     """Say what a field takes: "a whole number from 1 to 1024", "a number above 0 and at most 1"."""
-    schema = method.model_json_schema()["properties"][field]
+    schema = fields.model_json_schema()["properties"][field]
     return " or ".join(_kind(option) for option in schema.get("anyOf", [schema]))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from methods.conv1d import to_linear
 from methods.errors import MethodError
@@ -13,17 +13,15 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedModel
 
-    from methods.base import Method
-
 
 def prepare(model: PreTrainedModel) -> None:
     """Turn `model` into what a method adapts, in place: only its head requires grad, and is kept in float32.
 
     The head turns what it reads into float32 itself, so that it follows a bfloat16 backbone, under autocast or not.
     """
-    if hasattr(model, "applied_method"):
-        name = applied_method(model).name
-        raise MethodError(f"this model carries the method {name!r} already; apply a method to a fresh one")
+    applied: Any = getattr(model, "applied_method", None)
+    if applied is not None:
+        raise MethodError(f"this model carries the method {applied.name!r} already; apply a method to a fresh one")
     heads = head_modules(model)
     to_linear(model)
     model.requires_grad_(False)
@@ -35,20 +33,6 @@ def prepare(model: PreTrainedModel) -> None:
 def _read_in_float32(head: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """Cast what the head reads to the type of its parameters."""
     return (inputs[0].to(next(head.parameters()).dtype), *inputs[1:])
-
-
-def mark_applied(method: Method, *modules: nn.Module) -> None:
-    """Note on the modules which method they carry: saving needs it, and a second `apply` is refused."""
-    for module in modules:
-        module.applied_method = method  # type: ignore[assignment]
-
-
-def applied_method(module: nn.Module) -> Method:
-    """Return the method that `apply` gave this module; raise MethodError for a module that never met one."""
-    method: Any = getattr(module, "applied_method", None)
-    if method is None:
-        raise MethodError(f"no method was applied to this {type(module).__name__}")
-    return cast("Method", method)
 
 
 def base_model(model: PreTrainedModel) -> nn.Module:

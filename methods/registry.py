@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module, metadata
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import methods
 from methods import from_peft
 from methods.base import Method
 from methods.errors import MethodError, did_you_mean
@@ -70,7 +70,7 @@ def _owner(name: str) -> str | None:
 
 @cache
 def _files() -> frozenset[str]:
-    return frozenset(module.name for module in iter_modules(methods.__path__)) - SUPPORT
+    return frozenset(module.name for module in iter_modules([str(Path(__file__).parent)])) - SUPPORT
 
 
 def _entry_points() -> dict[str, Sequence[EntryPoint]]:

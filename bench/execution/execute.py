@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.errors import UsageError
 from bench.execution import oom
-from bench.job import Failure, Outcome, Progress, start
+from bench.job import Failure, Outcome, Progress
 from bench.store.record import Record, RecordError, RunError, Training
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from multiprocessing.connection import Connection
     from pathlib import Path
 
     from bench.job import Job
@@ -263,7 +264,7 @@ class _Child:
         context = _context()
         self.channel, channel = context.Pipe(duplex=False)
         self.output, output = context.Pipe(duplex=False)
-        self.process = context.Process(target=start, args=(job, channel, output), daemon=True)
+        self.process = context.Process(target=_start, args=(job, channel, output), daemon=True)
         self.process.start()
         channel.close()
         output.close()
@@ -332,3 +333,10 @@ class _Child:
             pass
         lines = self.tail.decode(errors="replace").splitlines()[-_LAST_LINES:]
         return Failure(status=status, error=RunError(type=kind, message=message, last_lines=lines))
+
+
+def _start(job: Job, channel: Connection, output: Connection) -> None:
+    """Be the target of the run's process. The worker is imported there only: the study's process needs no torch."""
+    from bench.execution import worker
+
+    worker.main(job, channel, output)

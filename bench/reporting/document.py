@@ -11,6 +11,7 @@ from bench.reporting import provenance, sweeps, tables, words
 from bench.reporting.answer import answer
 from bench.reporting.layout import Layout
 from bench.reporting.model import Cell, Code, Column, Row, Section, Table, paragraph, strong
+from bench.reporting.reading import reading
 from bench.reporting.text import count
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _top(analysis: Analysis) -> tuple[Block, ...]:
         *words.introduction(found),
         tables.comparison(layout),
         words.majority_note(found),
-        *words.reading(layout),
+        *reading(layout),
         *_elsewhere(layout),
         _tally(found),
     )

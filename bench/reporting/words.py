@@ -13,7 +13,6 @@ from bench.reporting.text import count
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from bench.reporting.layout import Layout
     from bench.stats import Analysis, Comparison, Machine, Summary
 
 PRESETS = {
@@ -126,47 +125,6 @@ def majority_note(comparison: Comparison) -> Paragraph:
         code(comparison.majority.style),
         ".",
     )
-
-
-def reading(layout: Layout) -> list[Paragraph]:
-    """How to read the comparison's figures, and what in them isn't alike."""
-    analysis = layout.analysis
-    said = [paragraph(_scores(analysis)), paragraph(_costs(layout.summaries))]
-    if layout.front:
-        order = "Sorted by the lower end of the interval; what is on a Pareto front stands first, the rest is folded."
-        said.insert(0, paragraph(order))
-    if layout.settings:
-        named = ", ".join(SETTINGS[name] for name in layout.settings)
-        said.append(
-            paragraph(strong("Not all rows were trained alike"), f": they differ in {named}, as Training says.")
-        )
-    if analysis.missing:
-        said.append(paragraph("Predictions couldn't be read: what rests on them is missing. What failed says which."))
-    return said
-
-
-def _scores(analysis: Analysis) -> str:
-    said = f"{TOP} can't be told from the best. " if analysis.top else ""
-    said += "Accuracy and macro-F1 are of the test split after the last epoch: mean ± standard deviation over n seeds"
-    if any(analysis.accuracy):
-        given = "passages of one document counted together" if analysis.clustered else "given these passages"
-        said += f", and in brackets the 95% interval, which counts the chance in seeds and in test passages ({given})"
-    lone = any(len(summary.runs) == 1 for summary in analysis.comparison.summaries)
-    return said + (". Where n = 1 there is no deviation, and the interval holds for that seed only." if lone else ".")
-
-
-def _costs(summaries: Sequence[Summary]) -> str:
-    kinds = {run.memory.kind for summary in summaries for run in summary.runs if run.memory}
-    memory = {
-        "rss": "the process's resident memory, interpreter and libraries included",
-        "cuda_allocated": "the memory allocated on the GPU",
-    }
-    said = "Tokens/s counts real tokens, never padding; training time is training steps only"
-    if kinds:
-        said += f"; peak memory is {' or, on a GPU, '.join(memory[kind] for kind in sorted(kinds, reverse=True))}"
-    if any(run.compute for summary in summaries for run in summary.runs):
-        said += "; live tensors are the most that tensors took in one fixed small training step, alike on any machine"
-    return f"{said}."
 
 
 def elsewhere(comparison: Comparison) -> tuple[list[Paragraph], list[Machine]]:

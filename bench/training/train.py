@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from bench.data import Splits, TokenSplit
     from bench.model.forward import Forward
     from bench.spec import TrainingSpec
-    from bench.training.checkpoint import Checkpoint
     from methods import Method
 
 EVAL_BATCH_SIZE = 32
@@ -41,6 +40,16 @@ class Watch(Protocol):
 
     def __call__(self, phase: str, done: int, total: int, loss: float | None = None) -> None:
         """Be told that `done` of `total` steps of `phase` are over."""
+
+
+class Keeper(Protocol):
+    """Whoever keeps what a fitting knows after an epoch, and gives it back: `bench.training.checkpoint`."""
+
+    def keep(self, fitting: Fitting, epoch_s: float) -> None:
+        """Keep the state after an epoch of `epoch_s` seconds, if that is worth it."""
+
+    def restore(self, fitting: Fitting) -> None:
+        """Bring freshly made state to what was kept, if there is such."""
 
 
 @dataclass
@@ -91,7 +100,7 @@ def fit(
     spec: TrainingSpec,
     seed: int,
     watch: Watch,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Keeper | None = None,
 ) -> Fit:
     """Train the module in place and validate it after every epoch. Raises Diverged when a loss isn't finite.
 
