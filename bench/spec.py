@@ -17,7 +17,7 @@ from bench.store.record import SCHEMA, BackboneSource, DataSource, Preset
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Raised when a change to the training or evaluation code changes results, so that old records aren't reused."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.data.batches import collate, eval_batches, train_batches
+from bench.data.batches import collate, eval_batches, parts_of_similar_length, train_batches
 from bench.data.corpus import SPLITS, Corpus, text_hash
 from bench.data.loader import load_hub, load_local
 from bench.data.open_authors import held_out_documents, load_open_authors
@@ -19,6 +19,7 @@ __all__ = [
     "load_hub",
     "load_local",
     "load_open_authors",
+    "parts_of_similar_length",
     "text_hash",
     "tokenise",
     "train_batches",

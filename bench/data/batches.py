@@ -11,22 +11,35 @@ if TYPE_CHECKING:
 
     from bench.data.tokens import TokenSplit
 
-JITTER = 0.03
-"""How far a length may be blurred, so that an epoch's batches aren't the last one's: costs a few per cent padding."""
 
+def train_batches(passages: int, batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+    """Every row once, in an order drawn anew for each epoch and cut into batches; the last may be smaller.
 
-def train_batches(lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
-    """Every row once, in batches of similar lengths, whose order is shuffled.
-
-    A function of its arguments alone, so that every method sees the same batches. One batch, anywhere, is smaller
-    where `batch_size` doesn't divide the number of rows.
+    A function of its arguments alone, so that every method sees the same batches. Lengths have no say: batches of
+    similar length would train the same model less well (docs/measuring.md).
     """
-    rng = np.random.default_rng([seed, epoch])
-    order = np.argsort(lengths * rng.uniform(1 - JITTER, 1 + JITTER, len(lengths)), kind="stable")
-    full, rest = divmod(len(lengths), batch_size)
-    sizes = rng.permutation([batch_size] * full + [rest] * (rest > 0))
-    batches = np.split(order, np.cumsum(sizes)[:-1])
-    return [batches[position] for position in rng.permutation(len(batches))]
+    order = np.random.default_rng([seed, epoch]).permutation(passages)
+    return np.split(order, range(batch_size, passages, batch_size))
+
+
+def parts_of_similar_length(lengths: NDArray[np.int64], overhead: int) -> list[NDArray[np.int64]]:
+    """Cut a batch into parts, each padded to its own longest passage, so that the whole costs least.
+
+    `lengths` [passages] are in tokens; a part costs its passages times its longest, and `overhead` tokens for itself.
+    Returns each part's positions in the batch, the longest passages first.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    longest_first = lengths[order].tolist()
+    least, cut = [0], [0]  # what the first `end` passages cost at the least, and where their last part begins
+    for end in range(1, len(lengths) + 1):
+        costs = [least[start] + (end - start) * longest_first[start] + overhead for start in range(end)]
+        cut.append(min(range(end), key=costs.__getitem__))
+        least.append(costs[cut[-1]])
+    parts, end = [], len(lengths)
+    while end:
+        parts.append(order[cut[end] : end])
+        end = cut[end]
+    return parts[::-1]
 
 
 def eval_batches(lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:

@@ -37,6 +37,10 @@ class CachedForward(Forward):
         found: torch.Tensor = self.head(self.features[split][torch.from_numpy(rows).to(self.device)])
         return found.float()
 
+    def parts(self, split: TokenSplit, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Compute the batch at once: nothing is padded."""
+        return [rows]
+
 
 @dataclass(frozen=True)
 class Pass:

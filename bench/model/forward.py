@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from bench.data import collate
+from bench.data import collate, parts_of_similar_length
 from bench.model import packed
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
     from bench.data import TokenSplit
     from bench.machine.facts import Device, Dtype
+
+
+PART_OVERHEAD = 64
+"""What a part of a padded batch costs for itself, in tokens: reading the weights, starting the operators."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,18 @@ class Forward:
                 found = self.module(input_ids=ids, attention_mask=mask).logits
         return found.float()  # type: ignore[no-any-return]
 
+    def parts(self, split: TokenSplit, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Cut a training batch into what is computed at once: all of it packed, or parts that need little padding."""
+        if self._model is not None:
+            return [rows]
+        return [rows[part] for part in parts_of_similar_length(split.lengths[rows], PART_OVERHEAD)]
+
     def slots(self, split: TokenSplit, rows: NDArray[np.int64]) -> int:
         """Return how many token positions the linear layers compute for the batch, padding included."""
         lengths = split.lengths[rows]
         if self._model is None:
             return int(len(rows) * lengths.max())
-        return int(packed.fill(lengths, self._model.config.n_embd)[0].sum())
+        return packed.places(lengths, self._model.config.n_embd)
 
     def head_input(self, head: torch.nn.Module, split: TokenSplit, rows: NDArray[np.int64]) -> torch.Tensor:
         """Return what `head`, the module's classification head, reads of the passages: [b, width] in fp32."""
@@ -68,12 +78,12 @@ class Forward:
     def _packed_features(
         self, model: GPT2ForSequenceClassification, split: TokenSplit, rows: NDArray[np.int64]
     ) -> torch.Tensor:
-        lengths = split.lengths[rows]
-        places, _ = packed.fill(lengths, model.config.n_embd)
-        ids = np.full(places.sum(), self.pad_id, dtype=np.int64)
-        for row, start in zip(rows, places.cumsum() - places, strict=True):
-            ids[start : start + split.lengths[row]] = split.row(int(row))
-        return packed.features(self.module, torch.from_numpy(ids).to(self.device), lengths)
+        order = np.argsort(-split.lengths[rows], kind="stable")
+        lengths = split.lengths[rows[order]]
+        ids = np.full(packed.places(lengths, model.config.n_embd), self.pad_id, dtype=np.int64)
+        ids[: lengths.sum()] = np.concatenate([split.row(int(row)) for row in rows[order]])
+        found = packed.features(self.module, torch.from_numpy(ids).to(self.device), lengths)
+        return found.index_select(0, torch.from_numpy(np.argsort(order)).to(self.device))
 
     def _padded(self, split: TokenSplit, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
         ids, mask, _ = collate(split, rows, self.pad_id)

@@ -1,14 +1,15 @@
 """GPT-2 without waste: no padding outside of attention, and in the last block only what the head reads.
 
 The passages of a batch lie end to end as one row of tokens [t, width], so that every linear layer, norm and activation
-works on real tokens alone. Only attention sees them padded, [passages, heads, longest, head width], where causality
-keeps the padding on the right from being read. In the last block all but keys and values is computed for each passage's
-last token only. The modules are the model's own, so that whatever a method put in their place takes part.
+works on real tokens alone. Only attention sees them padded, a few of similar length at a time, [passages, heads,
+longest, head width], where causality keeps the padding on the right from being read. In the last block all but keys and
+values is computed for each passage's last token only. The modules are the model's own, so that whatever a method put in
+their place takes part.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -31,56 +32,46 @@ _LONGEST, _TOKENS, _TOKENS_IF_WIDE, _WIDE = 16, 64, 32, 512
 kept: without, every batch would be slower and take more memory. A wide model's products are worth more shapes."""
 
 
-def fill(lengths: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], int]:
-    """Return how many places each passage takes among the packed tokens, and the length that attention pads to.
+_TOGETHER = 2
+"""How many passages attention takes at a time, in the order of their lengths: more of them leave more padding."""
 
-    `width` is the model's. The places beyond a passage's own tokens are padding on its right, which no token of the
-    passage sees.
-    """
-    longest = -(-int(lengths.max()) // _LONGEST) * _LONGEST
-    room = longest - lengths
-    missing = -int(lengths.sum()) % (_TOKENS_IF_WIDE if width >= _WIDE else _TOKENS)
-    return lengths + np.clip(missing - (room.cumsum() - room), 0, room), longest
+
+def places(lengths: NDArray[np.int64], width: int) -> int:
+    """Return how many places a batch takes in a model of this width: its tokens, and some behind them to fill up."""
+    multiple = _TOKENS_IF_WIDE if width >= _WIDE else _TOKENS
+    return -(-int(lengths.sum()) // multiple) * multiple
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where the tokens of a batch lie, packed and padded.
+class Group:
+    """Passages that attention pads to one length, `longest`, and how many `tokens` they have.
 
-    `sizes` [passages] counts each passage's tokens. `slots` [t] is each packed token's place in the padded batch seen
-    as one row [passages · longest], `positions` [t] its place in its passage, `last` [passages] the packed place of
-    each passage's last token. `longest` is rounded up, as the packed tokens are by `fill`.
+    `sizes` [passages] counts each passage's tokens. `slots` [tokens] is each packed token's place in the padded group
+    seen as one row [passages · longest].
     """
 
     sizes: torch.Tensor
     slots: torch.Tensor
-    positions: torch.Tensor
-    last: torch.Tensor
     longest: int
-
-    @classmethod
-    def of(cls, lengths: NDArray[np.int64], width: int, device: str) -> Layout:
-        """Lay out passages of these lengths in tokens for a model of this width."""
-        filled, longest = fill(lengths, width)
-        taken = torch.from_numpy(filled).to(device)
-        sizes = torch.from_numpy(lengths).to(device)
-        starts = taken.cumsum(0) - taken
-        positions = torch.arange(int(filled.sum()), device=device) - torch.repeat_interleave(starts, taken)
-        rows = torch.repeat_interleave(torch.arange(len(lengths), device=device), taken)
-        return cls(sizes, rows * longest + positions, positions, starts + sizes - 1, longest)
+    biases: dict[tuple[int, bool, torch.dtype], torch.Tensor] = field(default_factory=dict)
 
     @property
     def passages(self) -> int:
-        """How many passages the batch has."""
+        """How many passages the group has."""
         return len(self.sizes)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the passages have."""
+        return len(self.slots)
 
     @property
     def full(self) -> bool:
         """Whether all passages are of one length, so that packed and padded are the same."""
-        return len(self.slots) == self.passages * self.longest
+        return self.tokens == self.passages * self.longest
 
     def pad(self, packed: torch.Tensor) -> torch.Tensor:
-        """Return [t, w] as [passages, longest, w], with zeros where there is no token."""
+        """Return [tokens, w] as [passages, longest, w], with zeros where there is no token."""
         shape = (self.passages, self.longest, packed.shape[-1])
         if self.full:
             return packed.view(shape)
@@ -88,9 +79,57 @@ class Layout:
         return padded.index_copy(0, self.slots, packed).view(shape)
 
     def pack(self, padded: torch.Tensor) -> torch.Tensor:
-        """Return [passages, longest, w] as [t, w]."""
+        """Return [passages, longest, w] as [tokens, w]."""
         flat = padded.reshape(self.passages * self.longest, -1)
         return flat if self.full else flat.index_select(0, self.slots)
+
+    def bias(self, before: int, only_last: bool, dtype: torch.dtype) -> torch.Tensor:
+        """Return what is added to attention's scores: minus infinity where a query must not see a key, else 0.
+
+        A query must not see what comes after its token; `before` keys stand before the text, and every query sees them.
+        The same for every block, so made once.
+        """
+        key = before, only_last, dtype
+        if key not in self.biases:
+            places = torch.arange(before + self.longest, device=self.sizes.device)
+            last = self.sizes.view(-1, 1, 1, 1) - 1 if only_last else places[: self.longest].view(-1, 1)
+            unseen = places > last + before
+            bias = torch.zeros(unseen.shape, dtype=dtype, device=unseen.device)
+            self.biases[key] = bias.masked_fill_(unseen, -torch.inf)
+        return self.biases[key]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the tokens of a batch lie, packed: passage after passage in the order of `groups`, then `filling` places.
+
+    `positions` [t] is each token's place in its passage, `last` [passages] the packed place of each passage's last.
+    """
+
+    groups: tuple[Group, ...]
+    filling: int
+    positions: torch.Tensor
+    last: torch.Tensor
+
+    @classmethod
+    def of(cls, lengths: NDArray[np.int64], width: int, device: str) -> Layout:
+        """Lay out passages of these lengths in tokens, the longest first, for a model of this width."""
+        padded = -(-lengths // _LONGEST) * _LONGEST
+        padded = np.repeat(padded[::_TOGETHER], _TOGETHER)[: len(lengths)]
+        groups: list[Group] = []
+        positions: list[NDArray[np.int64]] = []
+        for own in np.split(lengths, np.flatnonzero(np.diff(padded)) + 1):
+            longest = int(padded[sum(group.passages for group in groups)])
+            positions.append(np.concatenate([np.arange(length) for length in own]))
+            slots = np.repeat(np.arange(len(own)) * longest, own) + positions[-1]
+            groups.append(Group(_tensor(own, device), _tensor(slots, device), longest))
+        filling = places(lengths, width) - int(lengths.sum())
+        everywhere = np.concatenate([*positions, np.zeros(filling, dtype=np.int64)])
+        return cls(tuple(groups), filling, _tensor(everywhere, device), _tensor(lengths.cumsum() - 1, device))
+
+
+def _tensor(values: NDArray[np.int64], device: str) -> torch.Tensor:
+    return torch.from_numpy(values).to(device)
 
 
 def gpt2(module: torch.nn.Module) -> GPT2ForSequenceClassification | None:
@@ -117,9 +156,10 @@ def gpt2(module: torch.nn.Module) -> GPT2ForSequenceClassification | None:
 
 
 def features(module: torch.nn.Module, ids: torch.Tensor, lengths: NDArray[np.int64]) -> torch.Tensor:
-    """Return what the head reads, [passages, width], of the token ids [t] that `fill` makes room for.
+    """Return what the head reads, [passages, width], of the token ids [places].
 
-    `module` is one that `gpt2` finds a model in; the result is that of its own forward pass on the padded batch.
+    `module` is one that `gpt2` finds a model in. `lengths` [passages] are in tokens, the longest first; behind the last
+    passage come ids that only fill up. The result is that of the module's own forward pass on the padded batch.
     """
     model = gpt2(module)
     if model is None:
@@ -127,11 +167,10 @@ def features(module: torch.nn.Module, ids: torch.Tensor, lengths: NDArray[np.int
     layout = Layout.of(lengths, model.config.n_embd, ids.device.type)
     prefix = _prefix(module)
     body = model.transformer
-    positions = (layout.positions + _taken(prefix)).clamp_(max=body.wpe.num_embeddings - 1)  # padding may go beyond
-    hidden = body.wte(ids) + body.wpe(positions)
+    hidden = body.wte(ids) + body.wpe(layout.positions + _taken(prefix))
     for index, block in enumerate(body.h):
-        compute = _last_block if index == len(body.h) - 1 else _block
-        hidden = compute(cast("GPT2Block", block), hidden, layout, prefix[index] if prefix else None)
+        only_last = index == len(body.h) - 1
+        hidden = _block(cast("GPT2Block", block), hidden, layout, prefix[index] if prefix else None, only_last)
     return body.ln_f(hidden)  # type: ignore[no-any-return]
 
 
@@ -146,39 +185,41 @@ def _prefix(module: torch.nn.Module) -> Prefix | None:
     return [(layer.keys, layer.values) for layer in module.get_prompt(batch_size=1).layers]
 
 
-def _block(block: GPT2Block, hidden: torch.Tensor, layout: Layout, prefix: KeysAndValues | None) -> torch.Tensor:
-    attended = layout.pack(_attend(block.attn, block.attn.c_attn(block.ln_1(hidden)), layout, prefix))
-    hidden = hidden + block.attn.c_proj(attended)
-    return hidden + block.mlp(block.ln_2(hidden))  # type: ignore[no-any-return]
-
-
-def _last_block(block: GPT2Block, hidden: torch.Tensor, layout: Layout, prefix: KeysAndValues | None) -> torch.Tensor:
-    """Return the block's output for the last token of each passage only, [passages, width]."""
-    attended = _attend(block.attn, block.attn.c_attn(block.ln_1(hidden)), layout, prefix, only_last=True)
-    hidden = hidden.index_select(0, layout.last) + block.attn.c_proj(attended)
+def _block(
+    block: GPT2Block, hidden: torch.Tensor, layout: Layout, prefix: KeysAndValues | None, only_last: bool
+) -> torch.Tensor:
+    """Return the block's output, [t, width], or for the last token of each passage alone [passages, width]."""
+    fused = block.attn.c_attn(block.ln_1(hidden)).split([*(group.tokens for group in layout.groups), layout.filling])
+    pairs = zip(layout.groups, fused, strict=False)  # the filling belongs to no group
+    attended = [_attend(block.attn, own, group, prefix, only_last) for group, own in pairs]
+    if only_last:
+        hidden = hidden.index_select(0, layout.last)
+    elif layout.filling:
+        attended.append(attended[0].new_zeros(layout.filling, attended[0].shape[1]))
+    hidden = hidden + block.attn.c_proj(torch.cat(attended))
     return hidden + block.mlp(block.ln_2(hidden))  # type: ignore[no-any-return]
 
 
 def _attend(
-    attention: GPT2Attention, fused: torch.Tensor, layout: Layout, prefix: KeysAndValues | None, only_last: bool = False
+    attention: GPT2Attention, fused: torch.Tensor, group: Group, prefix: KeysAndValues | None, only_last: bool
 ) -> torch.Tensor:
-    """Attend within each passage; `fused` [t, 3 · width] holds queries, keys and values.
+    """Attend within each passage of a group; `fused` [tokens, 3 · width] holds queries, keys and values.
 
-    Returns [passages, longest, width], or [passages, width] for the last tokens alone.
+    Returns [tokens, width], or [passages, width] for the last tokens alone.
     """
-    split = layout.pad(fused).view(layout.passages, layout.longest, 3, attention.num_heads, -1)
+    split = group.pad(fused).view(group.passages, group.longest, 3, attention.num_heads, -1)
     queries, keys, values = split.permute(2, 0, 3, 1, 4).unbind(0)
     if prefix is not None:
         keys, values = (
-            torch.cat([before.to(own.dtype).expand(layout.passages, -1, -1, -1), own], dim=2)
+            torch.cat([before.to(own.dtype).expand(group.passages, -1, -1, -1), own], dim=2)
             for before, own in zip(prefix, (keys, values), strict=True)
         )
     if only_last:
-        place = (layout.sizes - 1).view(-1, 1, 1, 1)
+        place = (group.sizes - 1).view(-1, 1, 1, 1)
         queries = queries.gather(2, place.expand(-1, queries.shape[1], 1, queries.shape[3]))
-    bias = _bias(layout, keys, only_last)
+    bias = group.bias(keys.shape[2] - group.longest, only_last, keys.dtype)
     attended = _attention(queries, keys, values, bias, attention.scaling).transpose(1, 2)
-    return attended.flatten(1) if only_last else attended.flatten(2)
+    return attended.flatten(1) if only_last else group.pack(attended.flatten(2))
 
 
 def _attention(
@@ -193,11 +234,3 @@ def _attention(
         return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=scale)
     scores = (queries * scale) @ keys.transpose(2, 3)
     return scores.add_(bias).softmax(dim=-1) @ values
-
-
-def _bias(layout: Layout, like: torch.Tensor, only_last: bool) -> torch.Tensor:
-    """Return minus infinity where a query must not see one of the keys `like`, what comes after its token; else 0."""
-    places = torch.arange(like.shape[2], device=like.device)
-    before = like.shape[2] - layout.longest
-    seen = places < (layout.sizes + before).view(-1, 1, 1, 1) if only_last else places <= places[before:].view(-1, 1)
-    return torch.zeros(seen.shape, dtype=like.dtype, device=like.device).masked_fill_(~seen, -torch.inf)

@@ -114,7 +114,7 @@ def fit(
         checkpoint.restore(fitting)
     for epoch in range(len(fitting.result.epochs) + 1, fitting.plan.epochs + 1):
         begin = time.monotonic()
-        batches = train_batches(splits.train.lengths, spec.batch_size, seed, epoch)
+        batches = train_batches(len(splits.train.labels), spec.batch_size, seed, epoch)
         loss = fitting.train_epoch(batches[: fitting.plan.steps - len(fitting.result.tokens)])
         fitting.result.epochs.append(_validate(forward, splits.validation, epoch, loss))
         if checkpoint is not None:
@@ -175,9 +175,10 @@ class Fitting:
 
     def step(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """Take one optimizer step on the passages `rows`; return their mean loss, detached."""
-        labels = torch.from_numpy(self.split.labels[rows]).to(self.forward.device)
-        loss = functional.cross_entropy(self.forward(self.split, rows), labels)
-        (loss if self.penalty is None else loss + self.penalty(self.forward.module)).backward()
+        parts = self.forward.parts(self.split, rows)
+        loss = torch.stack([self._backward(part, len(rows)) for part in parts]).sum()
+        if self.penalty is not None:
+            self.penalty(self.forward.module).backward()
         self.optimizer.step()
         self.schedule.step()
         if self.after_step is not None:
@@ -186,13 +187,20 @@ class Fitting:
         if len(self.result.tokens) % _CHECK_EVERY == 0:
             _check(loss, len(self.result.tokens))
             self.watch("training", len(self.result.tokens), self.plan.steps, loss.item())
+        return loss
+
+    def _backward(self, part: NDArray[np.int64], passages: int) -> torch.Tensor:
+        """Add the gradient of a part of a batch of so many passages; return its share of their mean loss."""
+        labels = torch.from_numpy(self.split.labels[part]).to(self.forward.device)
+        loss = functional.cross_entropy(self.forward(self.split, part), labels, reduction="sum") / passages
+        loss.backward()
         return loss.detach()
 
     def count(self, rows: NDArray[np.int64]) -> None:
         """Book the batch's tokens, samples and slots."""
         self.result.tokens.append(int(self.split.lengths[rows].sum()))
         self.result.samples.append(len(rows))
-        self.result.slots += self.forward.slots(self.split, rows)
+        self.result.slots += sum(self.forward.slots(self.split, part) for part in self.forward.parts(self.split, rows))
 
 
 def _optimizer(module: torch.nn.Module, method: Method, plan: Plan, weight_decay: float) -> torch.optim.Optimizer:

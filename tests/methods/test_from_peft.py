@@ -15,7 +15,9 @@ from peft import PeftModel
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
 import methods
+from bench.data import TokenSplit
 from bench.model import packed
+from bench.model.forward import Forward
 from methods import adapters, catalogue, contract, from_peft
 from methods.conv1d import to_linear
 from methods.peft_types import ABOUT, UNABLE
@@ -131,12 +133,13 @@ def test_packed_is_what_the_module_computes_itself(name: str) -> None:
         return
     ids, mask, _ = contract.batch()
     lengths = mask.sum(1).numpy()
-    places, _ = packed.fill(lengths, model.config.n_embd)
-    flat = np.zeros(places.sum(), dtype=np.int64)
-    for row, (start, length) in enumerate(zip(places.cumsum() - places, lengths, strict=True)):
-        flat[start : start + length] = ids[row, :length]
+    split = TokenSplit(
+        ids=ids[mask.bool()].to(torch.int32).numpy(),
+        offsets=np.concatenate([[0], lengths.cumsum()]),
+        labels=np.zeros(len(lengths), dtype=np.int64),
+    )
     with torch.no_grad():
-        found = model.score(packed.features(module.eval(), torch.from_numpy(flat), lengths))
+        found = Forward(module.eval(), "cpu", "fp32", 0, styles=3)(split, np.arange(len(lengths)))
     assert contract.difference(found, contract.logits(module)) <= contract.SAME
 
 

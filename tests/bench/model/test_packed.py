@@ -54,7 +54,7 @@ def padded_logits(module: torch.nn.Module, split: TokenSplit) -> torch.Tensor:
     return logits
 
 
-@pytest.mark.parametrize("lengths", [(5, 9, 3, 9), (7, 7), (1, 4), (6,)])
+@pytest.mark.parametrize("lengths", [(5, 9, 3, 9), (2, 40, 20, 3, 37), (7, 7), (1, 4), (6,)])
 @pytest.mark.parametrize("name", ["frozen", "head", "lora", "ia3", "prefix", "full", "bitfit"])
 def test_logits_and_gradients_are_the_models_own(name: str, lengths: tuple[int, ...]) -> None:
     module, split = adapted(name), passages(*lengths)
@@ -94,11 +94,12 @@ def test_what_cannot_be_packed_is_padded() -> None:
 def test_a_packed_batch_is_filled_up_to_few_shapes_and_in_a_wide_model_to_more(width: int, slots: int) -> None:
     module, split = adapted("lora", n_embd=width, n_layer=1), passages(30, 40, 60)
     assert Forward(module, "cpu", "fp32", PAD, STYLES).slots(split, np.arange(3)) == slots
-    places, longest = packed.fill(split.lengths, width)
-    assert places.sum() == slots
-    assert longest == 64
-    assert (places >= split.lengths).all()
-    assert (places <= longest).all()
+
+
+def test_attention_pads_to_passages_of_similar_length_only() -> None:
+    layout = packed.Layout.of(np.array([60, 55, 40, 20, 7]), 48, "cpu")
+    assert [(group.passages, group.longest) for group in layout.groups] == [(2, 64), (2, 48), (1, 16)]
+    assert layout.filling == 192 - 182
 
 
 def test_a_passage_as_long_as_the_model_allows_is_packed_too() -> None:

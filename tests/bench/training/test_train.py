@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 import methods
-from bench.data import load_local, tokenise
+from bench.data import load_local, tokenise, train_batches
 from bench.model import backbone
 from bench.model.forward import Forward
 from bench.spec import TrainingSpec
@@ -60,13 +60,38 @@ def splits(gpt2: Path, texts: Path) -> Splits:
 def _forward(model: Path, method: methods.Method) -> Forward:
     ref = backbone.local(model)
     torch.manual_seed(0)
-    module = method.apply(backbone.load(ref, 3, 0))
+    module = method.apply(backbone.load(ref, 3, 0), methods.Plan(epochs=SPEC.epochs, steps=SPEC.epochs * EPOCH_STEPS))
     return Forward(module, "cpu", "fp32", pad_id=backbone.pad_id(ref), styles=3)
 
 
 def _fit(forward: Forward, method: methods.Method, splits: Splits, seed: int = 0, **changes: Any) -> train.Fit:
     spec = SPEC.model_copy(update=changes)
     return train.fit(forward, method, splits, spec, seed, lambda phase, done, total, loss=None: None)
+
+
+@pytest.mark.parametrize("method", ["lora", "adalora", "prompt_tuning"])
+def test_a_step_in_parts_has_the_gradient_of_the_whole_batch(
+    llama: Path, texts: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AdaLoRA has a penalty, which counts once."""
+    splits = tokenise(load_local(texts), backbone.tokenizer(backbone.local(llama)), SPEC.max_length)
+    rows = train_batches(len(splits.train.labels), 8, 0, 1)[0]
+
+    def step(overhead: int) -> tuple[int, float, list[torch.Tensor]]:
+        monkeypatch.setattr("bench.model.forward.PART_OVERHEAD", overhead)
+        built = methods.get(method)()
+        forward = _forward(llama, built)
+        fitting = train.Fitting(forward, built, splits.train, SPEC, lambda *_, **__: None)
+        monkeypatch.setattr(fitting.optimizer, "step", lambda: None)
+        monkeypatch.setattr(fitting.optimizer, "zero_grad", lambda set_to_none: None)
+        loss = fitting.step(rows)
+        gradients = [p.grad for p in forward.module.parameters() if p.grad is not None]
+        return len(forward.parts(splits.train, rows)), float(loss), gradients
+
+    (parts, loss, gradients), (whole, expected, of_whole) = step(1), step(10_000)
+    assert parts > 1 == whole
+    assert loss == pytest.approx(expected, rel=1e-6)
+    torch.testing.assert_close(gradients, of_whole, rtol=1e-4, atol=1e-7)
 
 
 def test_the_training_loss_is_the_mean_over_all_passages_without_dropout(gpt2: Path, splits: Splits) -> None:
