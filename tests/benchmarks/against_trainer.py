@@ -84,31 +84,12 @@ def write_inputs(folder: Path, train: int, test: int) -> None:
 # Trainer + peft, as a user would write it
 
 
-def user_model(method: str, folder: Path) -> Any:
-    """GPT-2 with a head, adapted by peft with the harness's hyperparameters."""
-    import peft
-    from transformers import AutoModelForSequenceClassification
-
-    model = AutoModelForSequenceClassification.from_pretrained(folder / "model", num_labels=STYLES)
-    if method in ("frozen", "head"):
-        model.requires_grad_(False)
-        model.score.requires_grad_(True)
-        return model
-    configs = {
-        "lora": lambda: peft.LoraConfig(
-            task_type="SEQ_CLS", r=8, lora_alpha=32, target_modules=["c_attn"], fan_in_fan_out=True
-        ),
-        "ia3": lambda: peft.IA3Config(task_type="SEQ_CLS"),
-        "prefix": lambda: peft.PrefixTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=20),
-    }
-    return peft.get_peft_model(model, configs[method]())
-
-
 def user_trainer(method: str, folder: Path, **options: Any) -> tuple[Any, Any, list[float], list[int]]:
     """Return the `Trainer`, the test texts, and lists that fill with each step's end and each batch's tokens."""
     import datasets
     import transformers
     from transformers import AutoTokenizer, DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
+    from user_side import user_model
 
     transformers.logging.set_verbosity_error()
     tokenizer = AutoTokenizer.from_pretrained(folder / "model")
@@ -148,7 +129,7 @@ def user_trainer(method: str, folder: Path, **options: Any) -> tuple[Any, Any, l
         **options,
     )
     trainer = Trainer(
-        model=user_model(method, folder),
+        model=user_model(method, folder / "model", STYLES),
         args=arguments,
         train_dataset=encoded["train"],
         eval_dataset=encoded["validation"],

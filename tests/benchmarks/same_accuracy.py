@@ -1,78 +1,145 @@
 """Whether speed costs accuracy: python tests/benchmarks/same_accuracy.py
 
-Trains the same methods on the demo's splits with the same seeds, batches and hyperparameters twice: as the harness
-computes GPT-2 (packed, in the precision that is native here), and as transformers does (padded, in fp32).
+Trains the same methods on the same texts with `bench run`, and with `Trainer` + peft as their documentation shows them:
+its own sampler, padding, in fp32 and on transformers' own layers. Both have the same hyperparameters, learning rate
+schedule and epochs (the demo's), and no dropout. Seeds aren't paired: each side draws its heads and batches itself.
+
+With `--keep FOLDER` what was found stays there, and the same command goes on after an interruption.
 """
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
-from contextlib import nullcontext
+import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from scipy import stats
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bench.data import Corpus
 
 ROOT = Path(__file__).resolve().parents[2]
-SEEDS = (0, 1, 2)
+SEEDS = {"head": 50, "lora": 20, "ia3": 20, "prefix": 20}
 
 
-def accuracies(name: str, seed: int) -> tuple[float, float]:
-    """Test accuracies of a method trained the harness's way, and transformers' way."""
-    import torch
+def harness(method: str, seeds: int, data: Path | None, folder: Path) -> list[float]:
+    """Return the test accuracy with each seed by `bench run`."""
+    command = [sys.executable, "-m", "bench", "run", "--preset", "demo", "--methods", method]
+    command += ["--seeds", ",".join(map(str, range(seeds))), "--results", str(folder / f"bench-{method}")]
+    command += ["--set", "lora.alpha=32"] if method == "lora" else []
+    command += ["--data", str(data)] if data else []
+    subprocess.run(command, cwd=ROOT, check=True)
+    records = [json.loads(file.read_text(encoding="utf-8")) for file in (folder / f"bench-{method}").glob("*.json")]
+    return [record["quality"]["test"]["accuracy"] for record in records if record["seed"] < seeds]
+
+
+def trainer(method: str, seeds: int, corpus: Corpus, folder: Path) -> list[float]:
+    """Return the test accuracy with each seed by `Trainer`."""
+    kept = folder / f"trainer-{method}.json"
+    found: list[float] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []
+    for seed in track(range(len(found), seeds), description=f"{method} by Trainer"):
+        found.append(_train(method, seed, corpus, folder))
+        kept.write_text(json.dumps(found), encoding="utf-8")
+    return found[:seeds]
+
+
+def _train(method: str, seed: int, corpus: Corpus, folder: Path) -> float:
+    import datasets
     import transformers
+    from transformers import AutoTokenizer, DataCollatorWithPadding, Trainer, TrainingArguments
+    from user_side import user_model
 
-    from bench.data import load_open_authors, tokenise
-    from bench.machine.facts import Dtype, resolve_dtype
     from bench.model import backbone
-    from bench.model.forward import Forward
-    from bench.model.prepacked import prepacked
     from bench.sources import PRESETS
-    from bench.spec import TrainingSpec
-    from bench.training import train
     from methods import get
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    demo, model = PRESETS["demo"], Path(backbone.EMBEDDED)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.pad_token = tokenizer.eos_token
+    labels = {style: label for label, style in enumerate(corpus.styles)}
 
-    class Padded(Forward):
-        _model = None
+    def encoded(split: Any) -> Any:
+        rows = corpus.frames[split]
+        tokens = tokenizer(rows["text"].tolist(), truncation=True, max_length=demo.max_length)
+        return datasets.Dataset.from_dict({**tokens, "labels": rows["style"].map(labels).tolist()})
 
-    demo, ref, corpus = PRESETS["demo"], backbone.embedded(), load_open_authors()
-    splits = tokenise(corpus, backbone.tokenizer(ref), demo.max_length)
-    method = get(name)(learning_rate=demo.learning_rates.of(get(name)))
+    train, test = encoded("train"), encoded("test")
+    steps = -(-len(train) // demo.batch_size) * demo.epochs
+    transformers.set_seed(seed)
+    no_dropout = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
+    arguments = TrainingArguments(
+        output_dir=str(folder / "output"),
+        num_train_epochs=demo.epochs,
+        per_device_train_batch_size=demo.batch_size,
+        per_device_eval_batch_size=32,
+        learning_rate=demo.learning_rates.of(get(method)),
+        weight_decay=0.01,
+        warmup_steps=round(0.1 * steps),
+        max_grad_norm=0.0,
+        seed=seed,
+        use_cpu=True,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        logging_strategy="no",
+    )
+    made = Trainer(
+        model=user_model(method, model, len(labels), pad_token_id=tokenizer.pad_token_id, **no_dropout),
+        args=arguments,
+        train_dataset=train,
+        data_collator=DataCollatorWithPadding(tokenizer),
+    )
+    made.train()
+    predicted = np.asarray(made.predict(test).predictions).argmax(axis=1)
+    return float((predicted == np.array(test["labels"])).mean())
 
-    def accuracy(kind: type[Forward], dtype: Dtype) -> float:
-        torch.manual_seed(seed)
-        model = backbone.load(ref, len(corpus.styles), seed)
-        torch.nn.Module.to(model, torch.bfloat16 if dtype == "bf16" else torch.float32)
-        forward = kind(method.apply(model), "cpu", dtype, backbone.pad_id(ref), len(corpus.styles))
-        spec = TrainingSpec(
-            epochs=demo.epochs, batch_size=demo.batch_size, max_length=demo.max_length, dtype=dtype, device="cpu"
-        )
-        with prepacked(forward.module) if kind is Forward else nullcontext():
-            train.fit(forward, method, splits, spec, seed, watch=lambda *_: None)
-            logits = train.evaluate(forward, splits.test).logits
-        return float((logits.argmax(axis=1) == splits.test.labels).mean())
 
-    return accuracy(Forward, resolve_dtype("auto", "cpu")), accuracy(Padded, "fp32")
+def row(method: str, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> list[str]:
+    """Return a line of the table; accuracies are in points."""
+    difference = stats.ttest_ind(ours, theirs, equal_var=False)
+    interval = difference.confidence_interval(0.95)
+    return [
+        *(method, str(len(ours))),
+        *(f"{side.mean():.1f} ± {side.std(ddof=1):.1f}" for side in (ours, theirs)),
+        f"{ours.mean() - theirs.mean():+.2f} ({interval.low:+.2f} to {interval.high:+.2f})",
+        f"{stats.levene(ours, theirs).pvalue:.2f}",
+    ]
 
 
 def main(
-    methods: Annotated[str, typer.Option(help="Which methods, with commas between them.")] = "lora,ia3,prefix",
+    methods: Annotated[str, typer.Option(help="The methods to compare, separated by commas.")] = ",".join(SEEDS),
+    data: Annotated[Path | None, typer.Option(help="A folder of texts; the demo's without it.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="A folder that keeps what was found, to go on from.")] = None,
+    share: Annotated[float, typer.Option(min=0.05, max=1.0, help="The share of the seeds to run.")] = 1.0,
 ) -> None:
-    """Print the test accuracies of both ways, mean and standard deviation over three seeds, and their difference."""
-    table = Table("method", "harness", "transformers, fp32", "difference", title="Test accuracy in points, three seeds")
-    for name in methods.split(","):
-        found = 100 * np.array([accuracies(name, seed) for seed in track(SEEDS, description=name)])
-        differences = found[:, 0] - found[:, 1]
-        columns = (*found.T, differences)
-        table.add_row(name, *(f"{column.mean():.1f} ± {column.std(ddof=1):.1f}" for column in columns))
-    Console().print(table)
+    """Print test accuracies of both sides, mean and standard deviation over seeds, and their difference."""
+    from bench.data import load_local, load_open_authors
+
+    corpus = load_local(data) if data else load_open_authors()
+    title = f"Test accuracy in points on {corpus.name}"
+    table = Table("method", "seeds", "bench run", "Trainer", "difference, 95% interval", "same spread, p", title=title)
+    with tempfile.TemporaryDirectory() as aside:
+        folder = keep or Path(aside)
+        folder.mkdir(parents=True, exist_ok=True)
+        for method in methods.split(","):
+            seeds = max(2, round(share * SEEDS[method]))
+            ours = 100 * np.array(harness(method, seeds, data, folder))
+            theirs = 100 * np.array(trainer(method, seeds, corpus, folder))
+            table.add_row(*row(method, ours, theirs))
+    Console(width=110).print(table)
 
 
 if __name__ == "__main__":
