@@ -59,11 +59,16 @@ def embedded() -> BackboneRef:
 
 def local(folder: Path) -> BackboneRef:
     """Return the model in `folder`. Raises UsageError where it isn't one that can be loaded safely."""
-    if not (folder / "config.json").is_file():
-        raise UsageError(f"--model {folder}: no config.json there; name a folder that save_pretrained wrote")
-    if not any(_weights(folder)) and any(folder.glob("*.bin")):
-        raise UsageError(f"--model {folder}: its weights aren't safetensors; save it again with save_pretrained")
-    return _in_folder(folder.resolve(), folder.resolve().name, "local")
+    try:
+        if not (folder / "config.json").is_file():
+            raise UsageError(f"--model {folder}: no config.json there; name a folder that save_pretrained wrote")
+        if not any(_weights(folder)) and any(folder.glob("*.bin")):
+            raise UsageError(f"--model {folder}: its weights aren't safetensors; save it again with save_pretrained")
+        if not any(_weights(folder)) and any(folder.glob("*.safetensors.index.json")):
+            raise UsageError(f"--model {folder}: the weights that its index names aren't there; copy the whole folder")
+        return _in_folder(folder.resolve(), folder.resolve().name, "local")
+    except OSError as error:
+        raise UsageError(f"--model {folder}: {error.filename} can't be read: {error.strerror}") from error
 
 
 def from_hub(name: str, folder: Path, commit: str) -> BackboneRef:
@@ -83,16 +88,13 @@ def _weights(folder: Path) -> list[Path]:
 
 
 def _content_hash(folder: Path) -> str:
-    """Hash names and contents of the files that make the model and its tokenizer; UsageError if one can't be read."""
+    """Hash the names and contents of the files that make the model and its tokenizer."""
     digest = hashlib.sha256()
     for path in sorted({file for pattern in _CONTENT for file in folder.glob(pattern)}):
-        try:
-            digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-            with path.open("rb") as file:
-                while chunk := file.read(_CHUNK):
-                    digest.update(chunk)
-        except OSError as error:
-            raise UsageError(f"--model {folder}: {path.name} can't be read: {error.strerror}") from error
+        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
     return digest.hexdigest()[:40]
 
 
@@ -156,8 +158,14 @@ def contents(ref: BackboneRef) -> Contents:
         raise
     except Exception as error:  # of whatever type: a file that is missing, cut short, empty, or not to be read
         raise UsageError(f"--model {ref.name}: its weights can't be loaded: {_first_line(error)}") from error
-    vocabulary = getattr(model.get_input_embeddings(), "num_embeddings", None)
-    return Contents(prefix, _new_parts(ref, model, missing), vocabulary)
+    return Contents(prefix, _new_parts(ref, model, missing), _vocabulary(model))
+
+
+def _vocabulary(model: PreTrainedModel) -> int | None:
+    try:
+        return len(model.get_input_embeddings().get_parameter("weight"))
+    except NotImplementedError:  # CANINE hashes characters
+        return None
 
 
 def check_ids(ref: BackboneRef, found: Contents, largest: int) -> None:
@@ -256,9 +264,10 @@ def _draw_head(model: PreTrainedModel, missing: set[str], seed: int) -> None:
 
     from methods.prepare import modules_beside_base
 
-    heads = modules_beside_base(model)
-    parts = [(f"{name}.{own}".rstrip("."), part) for name, head in heads.items() for own, part in head.named_modules()]
-    last = [part for _, part in parts if any(len(p) == model.num_labels for p in part.parameters(recurse=False))][-1]
+    heads = modules_beside_base(model).items()
+    parts = [(f"{name}.{own}".rstrip("."), part) for name, head in heads for own, part in head.named_modules()]
+    styles = model.config.num_labels
+    last = [part for _, part in parts if any(len(p) == styles for p in part.parameters(recurse=False))][-1]
     for name, part in parts:
         part._is_hf_initialized = False
         for own, parameter in part.named_parameters(recurse=False):
