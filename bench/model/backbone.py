@@ -108,7 +108,11 @@ def tokenizer(ref: BackboneRef) -> PreTrainedTokenizerFast:
         raise UsageError(f"--model {ref.name}: its tokenizer can't be loaded: {_first_line(error)}") from error
     if not isinstance(found, PreTrainedTokenizerFast):
         raise UsageError(f"--model {ref.name}: it has no fast tokenizer; save one as tokenizer.json beside it")
-    if not found(_own_words(found), add_special_tokens=False)["input_ids"]:
+    try:
+        ids = found(_own_words(found), add_special_tokens=False)["input_ids"]
+    except Exception as error:  # which is what tokenizers raises for a word that it doesn't know
+        raise UsageError(f"--model {ref.name}: its tokenizer can't read text: {_first_line(error)}") from error
+    if not ids:
         raise UsageError(f"--model {ref.name}: its tokenizer turns text into nothing; tokenizer.json is missing?")
     return found
 
@@ -268,6 +272,9 @@ def _draw_head(model: PreTrainedModel, missing: set[str], seed: int) -> None:
     parts = [(f"{name}.{own}".rstrip("."), part) for name, head in heads for own, part in head.named_modules()]
     styles = model.config.num_labels
     last = [part for _, part in parts if any(len(p) == styles for p in part.parameters(recurse=False))][-1]
+    for parameter in model.parameters():
+        parameter._is_hf_initialized = True  # type: ignore[attr-defined]
+    model._is_hf_initialized = False  # ModernBERT's own way with its head is the whole model's
     for name, part in parts:
         part._is_hf_initialized = False
         for own, parameter in part.named_parameters(recurse=False):
@@ -277,7 +284,7 @@ def _draw_head(model: PreTrainedModel, missing: set[str], seed: int) -> None:
 
 
 def _prefix(ref: BackboneRef) -> str | None:
-    """Return what a wrapper put before the names of the weights, where all that classification reads carries it."""
+    """Return what a wrapper put before the names of the weights; None where nothing stands there."""
     from safetensors import safe_open
 
     for path in _weights(Path(ref.folder)):

@@ -15,7 +15,7 @@ import bench
 import methods
 from methods import contract
 from methods.conv1d import to_linear
-from methods.prepare import head_modules
+from methods.prepare import count_to_head, head_modules
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,6 +54,21 @@ def test_method_keeps_its_promises(name: str, architecture: str) -> None:
             contract.violations(methods.get(name)(), BACKBONES[architecture])
         return
     assert contract.violations(methods.get(name)(), BACKBONES[architecture]) == {}
+
+
+def _bert_without_a_pretrained_pooler() -> PreTrainedModel:
+    model = contract.tiny_bert()
+    count_to_head(model, ["bert.pooler"])
+    return model
+
+
+@pytest.mark.parametrize("name", ["frozen", "head", "lora", "prefix", "prompt_tuning", "full"])
+def test_a_pooler_that_counts_to_the_head_is_trained_saved_and_loaded_with_it(name: str) -> None:
+    method = methods.get(name)()
+    assert contract.violations(method, _bert_without_a_pretrained_pooler) == {}
+    if name != "frozen":
+        trained = contract.train(method, contract.adapted(method, _bert_without_a_pretrained_pooler))
+        assert any("pooler" in name and "weight" in name for name in trained)
 
 
 class Broken(methods.Method):
