@@ -128,8 +128,11 @@ def _existing(name: str | None, option: str) -> Path | None:
     if name is None:
         return None
     path = Path(name).expanduser()
-    if path.exists():
-        return path
+    try:
+        if path.exists():
+            return path
+    except OSError as error:
+        raise UsageError(f"{option} {name}: can't be looked at: {error.strerror}") from error
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or path.suffix in {".jsonl", ".csv", ".parquet"}:
         raise UsageError(f"{option} {name}: no such file or folder")
     return None

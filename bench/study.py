@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 
 import methods
 from bench import console, resume
-from bench.data import text_hash, tokenise
+from bench.data import SPLITS, text_hash, tokenise
 from bench.errors import UsageError
 from bench.execution import execute
 from bench.job import Job, examples_path
@@ -203,10 +203,13 @@ def _run(prepared: Prepared, plan: resume.Plan, damaged: Sequence[Path], request
         if not plan.todo:
             return {}
         execute.warm_up()
-        max_length = prepared.study.training.max_length
-        splits = tokenise(prepared.corpus, backbone.tokenizer(prepared.sources.backbone), max_length)
+        model = prepared.sources.backbone
+        contents = backbone.contents(model)
+        splits = tokenise(prepared.corpus, backbone.tokenizer(model), prepared.study.training.max_length)
+        backbone.check_ids(model, contents, max(int(getattr(splits, split).ids.max()) for split in SPLITS))
+        _say(model.name, contents)
         jobs = _jobs(prepared, plan.todo, splits, owner.folder, request)
-        shared = _shared(prepared, splits.truncated)
+        shared = _shared(prepared, contents, splits.truncated)
         store = Store(folder, aside=owner.folder)
         view = console.view(len(jobs))
         execution = execute.Execution(shared, store, owner, view, plan.known, request.timeout_s, request.save_adapters)
@@ -216,6 +219,15 @@ def _run(prepared: Prepared, plan: resume.Plan, damaged: Sequence[Path], request
         except KeyboardInterrupt:
             console.say(f"Stopped after {view.done} of {len(jobs)} runs. The same command goes on with the rest.")
             raise
+
+
+def _say(name: str, contents: backbone.Contents) -> None:
+    """Say what isn't as it should be with the model's weights, and what is done about it."""
+    if contents.stripped_prefix:
+        console.say(f"The names of {name}'s weights begin with {contents.stripped_prefix}, which is taken off.")
+    if contents.new_parts:
+        parts = ", ".join(contents.new_parts)
+        console.say(f"{name}'s weights lack {parts}: it is the same for every seed at first, and trains with the head.")
 
 
 def _set_aside(store: Store, owner: Owner, damaged: Sequence[Path]) -> None:
@@ -258,10 +270,16 @@ def _threads() -> int:
     return min(allowed, psutil.cpu_count(logical=False) or 1)
 
 
-def _shared(prepared: Prepared, truncated: int) -> execute.Shared:
+def _shared(prepared: Prepared, contents: backbone.Contents, truncated: int) -> execute.Shared:
     corpus, study = prepared.corpus, prepared.study
     return execute.Shared(
-        backbone=Backbone(name=study.backbone.name, source=study.backbone.source, revision=study.backbone.revision),
+        backbone=Backbone(
+            name=study.backbone.name,
+            source=study.backbone.source,
+            revision=study.backbone.revision,
+            new_parts=list(contents.new_parts) or None,
+            stripped_prefix=contents.stripped_prefix,
+        ),
         data=Data(
             name=corpus.name,
             source=corpus.source,

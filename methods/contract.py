@@ -193,7 +193,7 @@ def own_parameters_and_head_train(method: Method, backbone: Backbone) -> None:
     kinds = {str(parameter.dtype) for parameter in parameters.values()} - {"torch.float32"}
     require(not kinds, f"parameters train in {', '.join(sorted(kinds))} rather than in float32")
     heads = set(head_modules(backbone()))
-    missing = {head for head in heads if not any(head in name.split(".") for name in parameters)}
+    missing = {head for head in heads if not any(f".{head}." in f".{name}" for name in parameters)}
     require(not parameters or not missing, f"the head ({', '.join(sorted(missing))}) doesn't train")
     counted = getattr(module, "get_nb_trainable_parameters", None)
     if counted is not None:

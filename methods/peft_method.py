@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from methods.base import Method, Plan
 from methods.errors import MethodError
-from methods.prepare import base_model, head_modules
+from methods.prepare import base_model, head_modules, modules_beside_base
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +110,7 @@ def read_right_token(module: nn.Module) -> None:
         return (inputs[0][:, config.num_virtual_tokens :], *inputs[1:])
 
     model.register_forward_pre_hook(remember, with_kwargs=True)
-    for head in head_modules(model).values():
+    for head in modules_beside_base(model).values():
         head.register_forward_pre_hook(last)
     pooler = getattr(base_model(model), "pooler", None)
     if pooler is not None:

@@ -8,7 +8,7 @@ from methods.conv1d import to_linear
 from methods.errors import MethodError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor, nn
     from transformers import PreTrainedModel
@@ -48,11 +48,26 @@ def base_model(model: PreTrainedModel) -> nn.Module:
 REMEDY = "load the backbone with AutoModelForSequenceClassification"
 
 
-def head_modules(model: PreTrainedModel) -> dict[str, nn.Module]:
-    """Return the classification head by name: what transformers puts beside the pretrained model to classify.
+def count_to_head(model: PreTrainedModel, parts: Sequence[str]) -> None:
+    """Let `parts` of the pretrained model, modules by name, be parts of the head: no pretraining gave them weights."""
+    model.parts_of_head = tuple(parts)  # type: ignore[assignment]
 
-    That is `score` on GPT-2 and Llama, `classifier` on BERT (whose pooler is pretrained, and so belongs to the
-    backbone), `pre_classifier` and `classifier` on DistilBERT. Raises MethodError where there is none.
+
+def head_modules(model: PreTrainedModel) -> dict[str, nn.Module]:
+    """Return the classification head by name, in the order in which it computes: all that trains with every method.
+
+    That is what transformers puts beside the pretrained model, and before it what `count_to_head` named: a BERT's
+    pooler is pretrained, and so belongs to the backbone, unless the checkpoint has none. Raises MethodError where
+    there is no head.
+    """
+    inside: Any = getattr(model, "parts_of_head", ())
+    return {name: model.get_submodule(name) for name in inside} | modules_beside_base(model)
+
+
+def modules_beside_base(model: PreTrainedModel) -> dict[str, nn.Module]:
+    """Return by name what transformers puts beside the pretrained model to classify; raise MethodError without any.
+
+    That is `score` on GPT-2 and Llama, `classifier` on BERT, `pre_classifier` and `classifier` on DistilBERT.
     """
     base = base_model(model)
     heads = {name: child for name, child in model.named_children() if child is not base and list(child.parameters())}
@@ -63,12 +78,20 @@ def head_modules(model: PreTrainedModel) -> dict[str, nn.Module]:
 
 
 def named_linears(model: PreTrainedModel) -> Iterator[tuple[str, nn.Linear]]:
-    """Yield the linear layers of the pretrained part with their full names in `model`."""
+    """Yield the linear layers of the pretrained part with their full names in `model`, but for the head's."""
     from torch import nn
 
+    for name, module in named_pretrained(model):
+        if isinstance(module, nn.Linear):
+            yield name, module
+
+
+def named_pretrained(model: PreTrainedModel) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the modules of the pretrained part with their full names in `model`, but for the head's."""
     inside = {id(module) for module in base_model(model).modules()}
+    inside -= {id(module) for head in head_modules(model).values() for module in head.modules()}
     for name, module in model.named_modules():
-        if id(module) in inside and isinstance(module, nn.Linear):
+        if id(module) in inside:
             yield name, module
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from methods.errors import MethodError, did_you_mean
-from methods.prepare import base_model, named_linears
+from methods.prepare import named_linears, named_pretrained
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,8 +29,7 @@ def resolve_targets(
     Without `targets` they come from peft's own mapping for the architecture, and for one that it doesn't know
     they are all linear layers of the backbone. Raises MethodError for a name that no linear layer has.
     """
-    inside = {id(module) for module in base_model(model).modules()}
-    adaptable = [name for name, module in model.named_modules() if id(module) in inside]
+    adaptable = [name for name, _ in named_pretrained(model)]
     choices = sorted({name.rpartition(".")[2] for name, _ in named_linears(model)})
     if targets is None:
         known = by_architecture.get(model.config.model_type, choices)

@@ -8,21 +8,47 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from bench.errors import UsageError
 from bench.spec import BackboneRef
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
-    from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 EMBEDDED = Path(__file__).parents[1] / "assets" / "backbone"
 _CONTENT = ("*.json", "*.safetensors", "*.txt", "*.model")
-_RANDOM_WEIGHTS_SEED = 0
+_SEED_OF_THE_REST = 0
+_WRAPPED = r"^(?:_orig_mod\.|module\.)+"
+"""What torch.compile and DataParallel put before the name of each parameter."""
+_NAMED = 5
+_WORDS = 20
+_COUNT_FROM_PADDING = frozenset(
+    {
+        "camembert",
+        "data2vec-text",
+        "esm",
+        "ibert",
+        "layoutlmv3",
+        "lilt",
+        "longformer",
+        "luke",
+        "markuplm",
+        "mpnet",
+        "roberta",
+        "roberta-prelayernorm",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "xmod",
+    }
+)
+"""Architectures whose first token has the position pad_token_id + 1; those before it are never used."""
 _CHUNK = 1 << 20
 
 
@@ -33,11 +59,16 @@ def embedded() -> BackboneRef:
 
 def local(folder: Path) -> BackboneRef:
     """Return the model in `folder`. Raises UsageError where it isn't one that can be loaded safely."""
-    if not (folder / "config.json").is_file():
-        raise UsageError(f"--model {folder}: no config.json there; name a folder that save_pretrained wrote")
-    if not any(_weights(folder)) and any(folder.glob("*.bin")):
-        raise UsageError(f"--model {folder}: its weights aren't safetensors; save it again with save_pretrained")
-    return _in_folder(folder.resolve(), folder.resolve().name, "local")
+    try:
+        if not (folder / "config.json").is_file():
+            raise UsageError(f"--model {folder}: no config.json there; name a folder that save_pretrained wrote")
+        if not any(_weights(folder)) and any(folder.glob("*.bin")):
+            raise UsageError(f"--model {folder}: its weights aren't safetensors; save it again with save_pretrained")
+        if not any(_weights(folder)) and any(folder.glob("*.safetensors.index.json")):
+            raise UsageError(f"--model {folder}: the weights that its index names aren't there; copy the whole folder")
+        return _in_folder(folder.resolve(), folder.resolve().name, "local")
+    except OSError as error:
+        raise UsageError(f"--model {folder}: {error.filename} can't be read: {error.strerror}") from error
 
 
 def from_hub(name: str, folder: Path, commit: str) -> BackboneRef:
@@ -77,9 +108,20 @@ def tokenizer(ref: BackboneRef) -> PreTrainedTokenizerFast:
         raise UsageError(f"--model {ref.name}: its tokenizer can't be loaded: {_first_line(error)}") from error
     if not isinstance(found, PreTrainedTokenizerFast):
         raise UsageError(f"--model {ref.name}: it has no fast tokenizer; save one as tokenizer.json beside it")
-    if not found("text", add_special_tokens=False)["input_ids"]:
+    try:
+        ids = found(_own_words(found), add_special_tokens=False)["input_ids"]
+    except Exception as error:  # which is what tokenizers raises for a word that it doesn't know
+        raise UsageError(f"--model {ref.name}: its tokenizer can't read text: {_first_line(error)}") from error
+    if not ids:
         raise UsageError(f"--model {ref.name}: its tokenizer turns text into nothing; tokenizer.json is missing?")
     return found
+
+
+def _own_words(tokens: PreTrainedTokenizerFast) -> str:
+    """Return a text that the tokenizer was made for: one of words may know no other than those of its vocabulary."""
+    special = set(tokens.all_special_ids)
+    own = [place for place in sorted(tokens.get_vocab().values()) if place not in special]
+    return str(tokens.decode(own[:_WORDS]))
 
 
 def check(ref: BackboneRef) -> None:
@@ -91,63 +133,182 @@ def check(ref: BackboneRef) -> None:
     tokenizer(ref)
 
 
-def load(ref: BackboneRef, styles: int, seed: int) -> PreTrainedModel:
-    """Return the model in fp32 with a head for `styles` styles drawn from `seed`, dropout and the KV cache off.
+@dataclass(frozen=True)
+class Contents:
+    """What a folder's weights turned out to hold.
 
-    The head's weights are the same for every method with the same seed. GPT-2's Conv1D layers are nn.Linear.
+    `stripped_prefix` stood before all names, `new_parts` are modules of the pretrained model that they lack, and
+    `vocabulary` says how many token ids they know; None where a model has no table of them.
+    """
+
+    stripped_prefix: str | None = None
+    new_parts: tuple[str, ...] = ()
+    vocabulary: int | None = None
+
+
+def contents(ref: BackboneRef) -> Contents:
+    """Look into the folder's weights without keeping them, as `load` would. What ships with the project is known.
+
+    Raises UsageError where weights of the backbone are missing, don't fit, or can't be read.
+    """
+    if ref.source == "embedded":
+        return Contents()
+    config = _config(ref, 2)
+    try:
+        with _quiet():
+            model, missing = _build(ref, config, "meta")
+        prefix = _prefix(ref)
+    except UsageError:
+        raise
+    except Exception as error:  # of whatever type: a file that is missing, cut short, empty, or not to be read
+        raise UsageError(f"--model {ref.name}: its weights can't be loaded: {_first_line(error)}") from error
+    return Contents(prefix, _new_parts(ref, model, missing), _vocabulary(model))
+
+
+def _vocabulary(model: PreTrainedModel) -> int | None:
+    try:
+        return len(model.get_input_embeddings().get_parameter("weight"))
+    except NotImplementedError:  # CANINE hashes characters
+        return None
+
+
+def check_ids(ref: BackboneRef, found: Contents, largest: int) -> None:
+    """Raise UsageError where the model doesn't know all ids: those of the texts, up to `largest`, and of padding."""
+    largest = max(largest, pad_id(ref))
+    if found.vocabulary is not None and largest >= found.vocabulary:
+        raise UsageError(
+            f"--model {ref.name}: its tokenizer gives ids up to {largest}, and its weights know {found.vocabulary} "
+            "tokens; put the tokenizer beside it that it was trained with, or resize its embeddings and save it again"
+        )
+
+
+def load(ref: BackboneRef, styles: int, seed: int) -> PreTrainedModel:
+    """Return the model in fp32 with a head for `styles` styles, dropout and the KV cache off.
+
+    What the checkpoint has of the head is kept, but for the layer that gives the styles: that and what is new is drawn
+    as transformers does it, from `seed`, the same for every method. torch's global generator goes on from there. A
+    pooler that the checkpoint lacks is the same for every seed, and counts to the head. GPT-2's Conv1D layers are
+    nn.Linear. Raises UsageError where other weights are missing, don't fit, or can't be read.
+    """
+    import torch
+
+    from methods.conv1d import to_linear
+    from methods.prepare import count_to_head
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED_OF_THE_REST)
+        model, missing = _build(ref, _config(ref, styles), None)
+    count_to_head(model, _new_parts(ref, model, missing))
+    _draw_head(model, missing, seed)
+    to_linear(model)
+    return model.float()  # type: ignore[no-any-return]
+
+
+def _build(ref: BackboneRef, config: PreTrainedConfig, device: str | None) -> tuple[PreTrainedModel, set[str]]:
+    """Return the model on `device`, and the names of the parameters that the folder's weights don't give.
+
+    Raises UsageError where weights of the backbone have another shape than the configuration says.
     """
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    from methods.conv1d import to_linear
-    from methods.prepare import head_modules
+    from methods.prepare import modules_beside_base
 
-    config = _config(ref, styles)
     if ref.source == "random":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_RANDOM_WEIGHTS_SEED)
+        with torch.device(device or "cpu"):
             model = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
-    else:
-        model, loading = AutoModelForSequenceClassification.from_pretrained(
-            ref.folder,
-            config=config,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            ignore_mismatched_sizes=True,  # a head for other styles; anything else is refused below
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
-        _check_loading(ref, model, loading["mismatched_keys"])
-    to_linear(model)
-    _draw_head(head_modules(model).values(), config, seed)
-    return model.float()  # type: ignore[no-any-return]
-
-
-def _check_loading(ref: BackboneRef, model: PreTrainedModel, mismatched: Iterable[tuple[str, Any, Any]]) -> None:
-    """Raise UsageError where weights of the backbone itself have another shape than the configuration says."""
-    from methods.prepare import head_modules
-
-    heads = tuple(f"{name}." for name in head_modules(model))
-    for name, found, expected in mismatched:
-        if not name.startswith(heads):
+        heads = modules_beside_base(model)
+        return model, {f"{name}.{own}" for name, head in heads.items() for own, _ in head.named_parameters()}
+    model, loading = AutoModelForSequenceClassification.from_pretrained(
+        ref.folder,
+        config=config,
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=False,
+        ignore_mismatched_sizes=True,  # a head for other styles; anything else is refused below
+        key_mapping={_WRAPPED: ""},
+        dtype=torch.float32,
+        device_map=device,
+        output_loading_info=True,
+    )
+    beside = tuple(f"{name}." for name in modules_beside_base(model))
+    for name, found, expected in loading["mismatched_keys"]:
+        if not name.startswith(beside):
             raise UsageError(
                 f"--model {ref.name}: its weights don't fit its config.json: "
                 f"{name} is {tuple(found)} and should be {tuple(expected)}"
             )
+    return model, {*loading["missing_keys"], *(name for name, _, _ in loading["mismatched_keys"])}
 
 
-def _draw_head(modules: Iterable[nn.Module], config: PreTrainedConfig, seed: int) -> None:
+def _new_parts(ref: BackboneRef, model: PreTrainedModel, missing: set[str]) -> tuple[str, ...]:
+    """Return what the checkpoint lawfully lacks of the pretrained model: its pooler, after masked-language training.
+
+    Raises UsageError where it lacks anything else.
+    """
+    from methods.prepare import base_model, modules_beside_base
+
+    pooler = f"{model.base_model_prefix}.pooler"
+    module = getattr(base_model(model), "pooler", None)
+    of_pooler = {f"{pooler}.{name}" for name, _ in module.named_parameters()} if module is not None else set()
+    lacks_pooler = bool(of_pooler) and of_pooler <= missing
+    heads = tuple(f"{name}." for name in modules_beside_base(model))
+    lacking = sorted(name for name in missing - (of_pooler if lacks_pooler else set()) if not name.startswith(heads))
+    if lacking:
+        named = ", ".join(lacking[:_NAMED]) + (f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else "")
+        raise UsageError(
+            f"--model {ref.name}: its weights lack {named}; save the whole model again with save_pretrained"
+        )
+    return (pooler,) if lacks_pooler else ()
+
+
+def _draw_head(model: PreTrainedModel, missing: set[str], seed: int) -> None:
+    """Draw from `seed`, as transformers initialises it, what is `missing` of the head, and the layer of the styles."""
     import torch
 
-    generator = torch.Generator().manual_seed(seed)
-    for module in modules:
-        for name, parameter in module.named_parameters():
-            with torch.no_grad():
-                if name.endswith("bias"):
-                    parameter.zero_()
-                else:
-                    parameter.normal_(std=getattr(config, "initializer_range", 0.02), generator=generator)
+    from methods.prepare import modules_beside_base
+
+    heads = modules_beside_base(model).items()
+    parts = [(f"{name}.{own}".rstrip("."), part) for name, head in heads for own, part in head.named_modules()]
+    styles = model.config.num_labels
+    last = [part for _, part in parts if any(len(p) == styles for p in part.parameters(recurse=False))][-1]
+    for parameter in model.parameters():
+        parameter._is_hf_initialized = True  # type: ignore[attr-defined]
+    model._is_hf_initialized = False  # ModernBERT's own way with its head is the whole model's
+    for name, part in parts:
+        part._is_hf_initialized = False
+        for own, parameter in part.named_parameters(recurse=False):
+            parameter._is_hf_initialized = part is not last and f"{name}.{own}" not in missing
+    torch.manual_seed(seed)
+    model.initialize_weights()
+
+
+def _prefix(ref: BackboneRef) -> str | None:
+    """Return what a wrapper put before the names of the weights; None where nothing stands there."""
+    from safetensors import safe_open
+
+    for path in _weights(Path(ref.folder)):
+        with safe_open(path, framework="np") as file:
+            for name in file.keys():  # noqa: SIM118  (the file isn't a dict)
+                if found := re.match(_WRAPPED, name):
+                    return found.group()
+    return None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' own report of a loading, and its progress bar, from the terminal."""
+    from transformers import logging
+
+    before, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bar:
+            logging.enable_progress_bar()
 
 
 def _config(ref: BackboneRef, styles: int) -> PreTrainedConfig:
@@ -189,7 +350,10 @@ def max_positions(ref: BackboneRef) -> int | None:
     """Return the longest input in tokens that the model takes, or None where its config doesn't tell."""
     config = json.loads((Path(ref.folder) / "config.json").read_text())
     found = config.get("max_position_embeddings", config.get("n_positions"))
-    return None if found is None else int(found)
+    if found is None:
+        return None
+    unused = config.get("pad_token_id", 1) + 1 if config["model_type"] in _COUNT_FROM_PADDING else 0
+    return int(found) - int(unused)
 
 
 def _first_line(error: BaseException) -> str:

@@ -67,7 +67,8 @@ def provenance(found: Comparison) -> Table:
 def _backbone(record: Record) -> str:
     backbone = record.backbone
     parameters = f", {count(backbone.parameters)} parameters" if backbone.parameters else ""
-    return f"{backbone.name} ({backbone.source}), revision {backbone.revision}{parameters}"
+    new = f", {', '.join(backbone.new_parts)} not pretrained" if backbone.new_parts else ""
+    return f"{backbone.name} ({backbone.source}), revision {backbone.revision}{parameters}{new}"
 
 
 def _splits(record: Record) -> str:

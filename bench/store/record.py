@@ -41,6 +41,10 @@ class Backbone(Part):
     source: BackboneSource
     revision: str
     parameters: int | None = None
+    new_parts: list[str] | None = Field(
+        default=None, description="parts that its weights lack: the same for every seed at first, trained with the head"
+    )
+    stripped_prefix: str | None = Field(default=None, description="what the names of all its weights began with")
 
 
 class Majority(Part):

@@ -102,6 +102,15 @@ FILES: dict[str, tuple[Callable[[Folders], list[str]], list[str]]] = {
     "unknown architecture": (lambda f: ["--model", str(f["strange"])], ["config.json can't be used", "walrus"]),
     "not for classification": (lambda f: ["--model", str(f["seeing"])], ["can't classify texts with a 'clip' model"]),
     "no tokenizer": (lambda f: ["--model", str(f["speechless"])], ["speechless", "tokenizer.json is missing"]),
+    "weights cut short": (
+        lambda f: ["--model", str(f["cut"]), "--data", str(f["texts"]), "--methods", "head"],
+        ["--model cut: its weights can't be loaded"],
+    ),
+    "ids beyond the weights": (
+        lambda f: ["--model", str(f["small"]), "--data", str(f["texts"]), "--methods", "head"],
+        ["--model small: its tokenizer gives ids up to", "its weights know 40 tokens"],
+    ),
+    "a name that is too long": (lambda f: ["--model", f"./{'x' * 300}"], ["--model ./xxx", "File name too long"]),
     "too long": (
         lambda f: ["--model", str(f["gpt2"]), "--data", str(f["texts"]), "--methods", "head", "--max-length", "129"],
         ["--max-length 129", "128 positions"],
@@ -146,6 +155,7 @@ def folders(texts: Path, gpt2: Path, tmp_path_factory: pytest.TempPathFactory) -
             (work / name / file_name.replace("_", ".")).write_text(content)
         return work / name
 
+    config = json.loads((gpt2 / "config.json").read_text())
     return {
         "work": work,
         "texts": texts,
@@ -156,6 +166,8 @@ def folders(texts: Path, gpt2: Path, tmp_path_factory: pytest.TempPathFactory) -
         "strange": broken("strange", gpt2, config_json='{"model_type": "walrus"}'),
         "seeing": broken("seeing", gpt2, config_json='{"model_type": "clip"}'),
         "speechless": broken("speechless", gpt2, "tokenizer*", "special*"),
+        "cut": broken("cut", gpt2, model_safetensors="cut"),
+        "small": broken("small", gpt2, "*.safetensors", config_json=json.dumps({**config, "vocab_size": 40})),
     }
 
 

@@ -13,9 +13,9 @@ from transformers import AutoModelForSequenceClassification
 
 import bench
 import methods
-from methods import contract
+from methods import adapters, contract
 from methods.conv1d import to_linear
-from methods.prepare import head_modules
+from methods.prepare import count_to_head, head_modules
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,6 +54,24 @@ def test_method_keeps_its_promises(name: str, architecture: str) -> None:
             contract.violations(methods.get(name)(), BACKBONES[architecture])
         return
     assert contract.violations(methods.get(name)(), BACKBONES[architecture]) == {}
+
+
+def _bert_without_a_pretrained_pooler() -> PreTrainedModel:
+    model = contract.tiny_bert()
+    count_to_head(model, ["bert.pooler"])
+    return model
+
+
+@pytest.mark.parametrize("name", ["frozen", "head", "lora", "prefix", "prompt_tuning", "full"])
+def test_a_pooler_that_counts_to_the_head_is_trained_saved_and_loaded_with_it(name: str, tmp_path: Path) -> None:
+    method = methods.get(name)()
+    assert contract.violations(method, _bert_without_a_pretrained_pooler) == {}
+    module = contract.adapted(method, _bert_without_a_pretrained_pooler)
+    trained = contract.train(method, module)
+    assert any("pooler" in parameter for parameter in trained) == (name != "frozen")
+    adapters.save(module, tmp_path)
+    elsewhere = adapters.load(contract.tiny_bert(), tmp_path)  # a model for which nobody said so
+    assert contract.difference(contract.logits(elsewhere), contract.logits(module)) <= contract.SAME
 
 
 class Broken(methods.Method):
