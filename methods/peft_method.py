@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from abc import abstractmethod
 from contextlib import contextmanager
 from dataclasses import fields
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from methods.base import Method, Plan
 from methods.errors import MethodError
-from methods.prepare import base_model, head_modules, modules_beside_base
+from methods.prepare import base_model, head_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def refusing(what: str) -> Iterator[None]:
             # only a warning to peft, but then a part of the adapter stays at its random start
             warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
             yield
-    except (ValueError, TypeError, AttributeError, NotImplementedError, RuntimeError, UserWarning) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, RuntimeError, UserWarning) as error:
         raise MethodError(f"{what}: {' '.join(str(error).split())}") from error
 
 
@@ -53,7 +53,11 @@ class PeftMethod(Method):
         """Wrap the model by peft, and keep what trains in float32 on a bfloat16 backbone."""
         from peft import get_peft_model
 
-        config = self.config(model, plan)
+        config: Any = self.config(model, plan)
+        if feeds_embeddings(config):
+            embeddings: Any = model.get_input_embeddings()
+            config.token_dim = embeddings.weight.shape[1]  # peft takes the hidden states' width
+            config.num_attention_heads = getattr(model.config, "num_attention_heads", None)  # peft knows few names
         with refusing(f"{self.name} can't tune {type(model).__name__}"):
             module: nn.Module = get_peft_model(model, config)
         if not trains_head(type(config)):
@@ -62,8 +66,21 @@ class PeftMethod(Method):
         for parameter in module.parameters():
             if parameter.requires_grad:  # peft does it for some of its types
                 parameter.data = parameter.data.float()
-        read_right_token(module)
+        if config.is_prompt_learning:
+            with refusing(f"{self.name} can't tune {type(model).__name__}"):
+                read_right_token(module)
+                _try(module)
         return module
+
+
+def _try(module: nn.Module) -> None:
+    """Feed the module a text of two tokens: whether an architecture takes what peft feeds it shows there only."""
+    import torch
+
+    half = next(p.dtype for p in module.parameters() if not p.requires_grad) == torch.bfloat16
+    ids = torch.ones((1, 2), dtype=torch.int64)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=half):
+        module(input_ids=ids, attention_mask=torch.ones_like(ids))
 
 
 def classification(model: PreTrainedModel) -> dict[str, Any]:
@@ -72,46 +89,69 @@ def classification(model: PreTrainedModel) -> dict[str, Any]:
     return {"task_type": "SEQ_CLS", "modules_to_save": others or None}
 
 
-def _of_anything_but_padding(record: logging.LogRecord) -> bool:
-    """Return whether a message of transformers is about something other than padding that it doesn't see."""
-    return "will not detect padding tokens" not in record.getMessage()
-
-
 def trains_head(config: type[PeftConfig]) -> bool:
     """Return whether peft trains and saves the head beside an adapter of this configuration."""
     return any(field.name == "modules_to_save" for field in fields(config))
 
 
-def read_right_token(module: nn.Module) -> None:
-    """Let the head of a model with virtual tokens before the text read the token that it reads without them.
+def feeds_embeddings(config: PeftConfig) -> bool:
+    """Return whether an adapter of this configuration is virtual tokens that are embedded beside those of the text."""
+    return bool(config.is_prompt_learning) and config.peft_type not in KEYS_AND_VALUES
 
-    Fed with embeddings, transformers doesn't see the padding and reads the last place, be it padded; a pooler of the
-    first token, BERT's, would read a virtual one. With keys and values for a prefix the text comes as tokens, and the
-    model knows.
+
+def read_right_token(module: nn.Module) -> None:
+    """Let a model with virtual tokens before the text classify what it classifies without them: the text's own tokens.
+
+    Which of them a classifier reads, it finds by their ids or by their places, and peft feeds it neither but the
+    embeddings of all. So only the pretrained part gets those; what is around it sees the text alone. With keys and
+    values for a prefix the text comes as tokens, and nothing is to be done.
     """
     config: Any = module.active_peft_config
-    if not config.is_prompt_learning or config.peft_type in KEYS_AND_VALUES:
+    if not feeds_embeddings(config):
         return
     model: Any = module.get_base_model()  # type: ignore[operator]
-    masks: list[Tensor] = []
-    for module_name in (type(model).__module__, "transformers.modeling_layers"):
-        logging.getLogger(module_name).addFilter(_of_anything_but_padding)
+    base: Any = base_model(model)
+    names = signature(base.forward).parameters
+    text: dict[str, Tensor] = {}
+    with_prompt: dict[str, Tensor] = {}
 
     def remember(_: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> None:
-        masks[:] = [options["attention_mask"]]
+        text["input_ids"] = inputs[0] if inputs else options["input_ids"]
 
-    def last(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        if inputs[0].ndim != 3:
+    def take_prompt_out(_: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:  # noqa: ANN401
+        if options.get("inputs_embeds") is None:  # peft's adapters can be switched off
             return None
-        rows = masks[0].long().sum(1, keepdim=True) - 1
-        return (inputs[0].take_along_dim(rows[..., None], dim=1), *inputs[1:])
+        with_prompt.update(inputs_embeds=options["inputs_embeds"], attention_mask=options["attention_mask"])
+        mask = options["attention_mask"][:, config.num_virtual_tokens :]
+        return inputs, {**options, **text, "inputs_embeds": None, "attention_mask": mask}
 
-    def without_virtual(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (inputs[0][:, config.num_virtual_tokens :], *inputs[1:])
+    def put_prompt_in(_: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:  # noqa: ANN401
+        if not with_prompt:
+            return None
+        given = {**dict(zip(names, inputs, strict=False)), **options, "input_ids": None, **with_prompt}
+        with_prompt.clear()  # it holds the graph
+        return (), given
 
-    model.register_forward_pre_hook(remember, with_kwargs=True)
-    for head in modules_beside_base(model).values():
-        head.register_forward_pre_hook(last)
-    pooler = getattr(base_model(model), "pooler", None)
-    if pooler is not None:
-        pooler.register_forward_pre_hook(without_virtual)
+    def of_the_text(states: Tensor) -> Tensor:
+        tokens = text["input_ids"].shape[1]
+        if states.shape[1] == tokens:  # without the prompt already, or a decoder's whose encoder read the prompt
+            return states
+        if states.shape[1] != tokens + config.num_virtual_tokens:
+            raise ValueError("it gives another number of tokens than it takes, so that the text's own can't be told")
+        return states[:, config.num_virtual_tokens :]
+
+    def read_text(_: nn.Module, inputs: Any, output: Any) -> Any:  # noqa: ANN401
+        if not text:  # the pretrained part by itself, without peft
+            return output
+        if isinstance(output, tuple):
+            return (of_the_text(output[0]), *output[1:])
+        output.last_hidden_state = of_the_text(output.last_hidden_state)
+        return output
+
+    module.register_forward_pre_hook(remember, with_kwargs=True)
+    model.register_forward_pre_hook(take_prompt_out, with_kwargs=True)
+    base.register_forward_pre_hook(put_prompt_in, with_kwargs=True)
+    if getattr(base, "pooler", None) is not None:  # BERT's, which reads the first token before the base returns
+        base.encoder.register_forward_hook(read_text)
+    base.register_forward_hook(read_text)
+    base.register_forward_hook(lambda *_: text.clear())

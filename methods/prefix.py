@@ -47,6 +47,8 @@ class Prefix(PeftMethod):
 
         if not any("past_key_values" in signature(part.forward).parameters for part in (model, base_model(model))):
             raise MethodError(f"prefix can't tune {type(model).__name__}: it doesn't take keys and values from outside")
+        if model.config.is_encoder_decoder:
+            raise MethodError(f"prefix can't tune {type(model).__name__}: its encoder takes no keys and values")
         positions = getattr(model.config, "max_position_embeddings", None)
         if positions is not None and self.tokens >= positions:
             raise MethodError(

@@ -50,6 +50,10 @@ _COUNT_FROM_PADDING = frozenset(
 )
 """Architectures whose first token has the position pad_token_id + 1; those before it are never used."""
 _CHUNK = 1 << 20
+_SEES_PADDING = ("convbert", "fnet", "mobilebert", "nystromformer", "xlnet", "yoso")
+"""Architectures whose logits for a text change with the padding after it; XLNet's classifier even reads that."""
+_READS_END = ("bart", "bigbird_pegasus", "mbart", "mt5", "mvp", "plbart", "t5", "umt5")
+"""Architectures whose classifier reads where the text has its end-of-text token."""
 
 
 def embedded() -> BackboneRef:
@@ -126,11 +130,22 @@ def _own_words(tokens: PreTrainedTokenizerFast) -> str:
 
 def check(ref: BackboneRef) -> None:
     """Raise UsageError where the model has no weights that are safe to load, transformers can't classify with its
-    architecture, or its tokenizer doesn't work."""
+    architecture, that one isn't indifferent to padding, or its tokenizer doesn't work or doesn't fit it."""
     if ref.source == "hub" and not _weights(Path(ref.folder)):
         raise UsageError(f"--model {ref.name}: neither the Hub nor its cache has its weights as safetensors")
-    _config(ref, 2)
-    tokenizer(ref)
+    config = _config(ref, 2)
+    text = tokenizer(ref)("text")["input_ids"]
+    if config.model_type in _SEES_PADDING:
+        raise UsageError(
+            f"--model {ref.name}: what a {config.model_type!r} model makes of a text depends on the padding after it, "
+            "and so on the texts beside it; choose another architecture"
+        )
+    end = end_id(ref)
+    if end is not None and end not in text:
+        raise UsageError(
+            f"--model {ref.name}: its tokenizer doesn't end texts with token {end} (eos_token_id in config.json), "
+            f"where a {config.model_type!r} model classifies them"
+        )
 
 
 @dataclass(frozen=True)
@@ -325,7 +340,7 @@ def _config(ref: BackboneRef, styles: int) -> PreTrainedConfig:
         raise UsageError(f"--model {ref.name}: transformers can't classify texts with a {config.model_type!r} model")
     config.use_cache = False
     if config.pad_token_id is None:
-        config.pad_token_id = pad_id(ref)
+        config.pad_token_id = _filler(ref)
     if getattr(config, "activation_function", None) == "gelu_new":
         config.activation_function = "gelu_pytorch_tanh"  # the same function as one kernel in place of eight
     for name, value in config.to_dict().items():
@@ -335,15 +350,34 @@ def _config(ref: BackboneRef, styles: int) -> PreTrainedConfig:
 
 
 def pad_id(ref: BackboneRef) -> int:
-    """Return the token that fills a batch: the model's own, else the tokenizer's, else its end of text."""
-    config = json.loads((Path(ref.folder) / "config.json").read_text())
-    if config.get("pad_token_id") is not None:
-        return int(config["pad_token_id"])
+    """Return the token that fills a batch: the model's own, or one that no text ends with.
+
+    A decoder's classifier reads a text's last token that isn't this one.
+    """
+    return int(_config(ref, 2).pad_token_id)
+
+
+def _filler(ref: BackboneRef) -> int:
+    """Return a token to fill batches with for a model that names none: its tokenizer's, or the end of text.
+
+    Where the tokenizer ends each text with that very token, it is another one: all texts end alike, in none but that.
+    """
     tokens = tokenizer(ref)
-    for candidate in (tokens.pad_token_id, tokens.eos_token_id):
-        if candidate is not None:
-            return int(candidate)
-    raise UsageError(f"--model {ref.name}: its tokenizer has neither a padding nor an end-of-text token")
+    usual = [token for token in (tokens.pad_token_id, tokens.eos_token_id) if token is not None]
+    end = tokens("text")["input_ids"][-1]
+    if end in tokens("text", add_special_tokens=False)["input_ids"]:  # a word's, as nothing is put behind it
+        found = usual
+    else:
+        found = [token for token in (*usual, *tokens.all_special_ids, 0, 1) if token != end]
+    if not found:
+        raise UsageError(f"--model {ref.name}: its tokenizer has neither a padding nor an end-of-text token")
+    return int(found[0])
+
+
+def end_id(ref: BackboneRef) -> int | None:
+    """Return the token that a text must have for the model to classify it: T5 and BART read what is there."""
+    config = _config(ref, 2)
+    return int(config.eos_token_id) if config.model_type in _READS_END else None
 
 
 def max_positions(ref: BackboneRef) -> int | None:

@@ -12,6 +12,7 @@ import torch
 
 from bench.data import collate, parts_of_similar_length
 from bench.model import packed
+from methods import MethodError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from bench.data import TokenSplit
     from bench.machine.facts import Device, Dtype
+
+_SAME = 0.05
+"""How far logits from the first token alone may be from a head's own, as a share of the largest; bfloat16 rounds."""
 
 
 PART_OVERHEAD = 64
@@ -59,17 +63,34 @@ class Forward:
         return packed.places(lengths, self._model.config.n_embd)
 
     def head_input(self, head: torch.nn.Module, split: TokenSplit, rows: NDArray[np.int64]) -> torch.Tensor:
-        """Return what `head`, the module's classification head, reads of the passages: [b, width] in fp32."""
+        """Return what `head`, the module's classification head, makes the logits of the passages from, in fp32.
+
+        That is [b, width], or [b, 1, width] for a head that takes all tokens' states and chooses the first of them
+        itself, as RoBERTa's does. Raises MethodError for one that reads more than one token.
+        """
         with self._precision():
             if self._model is not None:
                 return self._packed_features(self._model, split, rows).float()
             ids, mask = self._padded(split, rows)
             read: list[torch.Tensor] = []
-            with head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]), prepend=True):
+            gave: list[torch.Tensor] = []
+            with (
+                head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]), prepend=True),
+                head.register_forward_hook(lambda _, inputs, output: gave.append(output)),
+            ):
                 self.module(input_ids=ids, attention_mask=mask)
-        if read[0].ndim == 3:  # one for each token; the model pools the logits of the last
-            return read[0][torch.arange(len(rows)), mask.sum(dim=1) - 1].float()
-        return read[0].float()
+            if read[0].ndim == 2:
+                return read[0].float()
+            if gave[0].ndim == 3:  # logits of each token, of which the model takes one's
+                ends = torch.from_numpy(self._ends(split, rows)).to(self.device)
+                return read[0][torch.arange(len(rows), device=self.device), ends].float()
+            first = read[0][:, :1]
+            if (head(first) - gave[0]).abs().max() > _SAME * gave[0].abs().max():
+                raise MethodError(
+                    f"the head of {type(self.module).__name__} reads more than one token of a text, so that what it "
+                    "reads can't be kept; use --no-feature-cache"
+                )
+            return first.float()
 
     @cached_property
     def _model(self) -> GPT2ForSequenceClassification | None:
@@ -78,12 +99,21 @@ class Forward:
     def _packed_features(
         self, model: GPT2ForSequenceClassification, split: TokenSplit, rows: NDArray[np.int64]
     ) -> torch.Tensor:
-        order = np.argsort(-split.lengths[rows], kind="stable")
-        lengths = split.lengths[rows[order]]
+        lengths = self._ends(split, rows) + 1
+        order = np.argsort(-lengths, kind="stable")
         ids = np.full(packed.places(lengths, model.config.n_embd), self.pad_id, dtype=np.int64)
-        ids[: lengths.sum()] = np.concatenate([split.row(int(row)) for row in rows[order]])
-        found = packed.features(self.module, torch.from_numpy(ids).to(self.device), lengths)
+        texts = [split.row(int(rows[place]))[: lengths[place]] for place in order]
+        ids[: lengths.sum()] = np.concatenate(texts)
+        found = packed.features(self.module, torch.from_numpy(ids).to(self.device), lengths[order])
         return found.index_select(0, torch.from_numpy(np.argsort(order)).to(self.device))
+
+    def _ends(self, split: TokenSplit, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the place of the token that a decoder's classifier reads in each passage: the last but for padding.
+
+        A model's own padding token may stand at a text's end, where its tokenizer puts it; transformers passes it over.
+        """
+        texts = [split.row(int(row)) for row in rows]
+        return np.array([np.flatnonzero(text != self.pad_id).max(initial=0) for text in texts], dtype=np.int64)
 
     def _padded(self, split: TokenSplit, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
         ids, mask, _ = collate(split, rows, self.pad_id)

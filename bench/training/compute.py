@@ -103,13 +103,16 @@ class Meter(TorchDispatchMode):
         self.live_bytes -= size
 
 
-def fixed_step(forward: Forward, method: Method, spec: TrainingSpec, vocabulary: int) -> Compute:
+def fixed_step(
+    forward: Forward, method: Method, spec: TrainingSpec, vocabulary: int, end: int | None = None
+) -> Compute:
     """Measure one optimizer step, the second, on a fresh module on the CPU in fp32, through the harness's own code.
 
-    A method with nothing to train, or that is fitted to features, is measured on a pass without gradients. The peak
-    includes the weights and the optimizer's state.
+    `end` is the token that each passage ends with, for a model that looks for it. A method with nothing to train, or
+    that is fitted to features, is measured on a pass without gradients. The peak includes the weights and the
+    optimizer's state.
     """
-    split = _fixed_split(tokens(spec.max_length), vocabulary, forward.pad_id, forward.styles)
+    split = _fixed_split(tokens(spec.max_length), vocabulary, forward.pad_id, end, forward.styles)
     module = forward.module
     steps = any(p.requires_grad for p in module.parameters()) and not hasattr(method, "fit")
     rows = np.arange(PASSAGES)
@@ -130,10 +133,13 @@ def tokens(max_length: int) -> int:
     return min(TOKENS, max_length)
 
 
-def _fixed_split(length: int, vocabulary: int, pad_id: int, styles: int) -> TokenSplit:
-    words = np.delete(np.arange(vocabulary, dtype=np.int32), pad_id)
+def _fixed_split(length: int, vocabulary: int, pad_id: int, end: int | None, styles: int) -> TokenSplit:
+    words = np.setdiff1d(np.arange(vocabulary, dtype=np.int32), [pad_id, -1 if end is None else end])
+    texts = np.resize(words, (PASSAGES, length)).astype(np.int32)
+    if end is not None:
+        texts[:, -1] = end
     return TokenSplit(
-        ids=np.resize(words, PASSAGES * length),
+        ids=texts.ravel(),
         offsets=np.arange(PASSAGES + 1, dtype=np.int64) * length,
         labels=np.arange(PASSAGES, dtype=np.int64) % styles,
     )

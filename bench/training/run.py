@@ -177,7 +177,8 @@ class Run:
         training = self.training.model_copy(update={"device": "cpu", "dtype": "fp32"})
         forward, _ = self._load(training)
         config = cast("PreTrainedConfig", forward.module.config)
-        return compute.fixed_step(forward, self.method, training, config.vocab_size).model_dump()
+        end = backbone.end_id(self.spec.backbone)
+        return compute.fixed_step(forward, self.method, training, config.vocab_size, end).model_dump()
 
     def _matmul_speed(self) -> dict[str, Any]:
         dtype = _TORCH_DTYPE[self.training.dtype]
