@@ -47,6 +47,7 @@ class Outcome(Part):
     steps: int
     padding_share: float | None
     feature_cache: bool
+    laid_out: int
     parameters: Parameters
     quality: Quality
     speed: Speed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import methods
 from bench.data import load_local, tokenise
@@ -25,8 +25,9 @@ def nobody(phase: str, done: int, total: int, loss: float | None = None) -> None
     """Nobody watches."""
 
 
-def ran(method: str, model: Path, texts: Path, scratch: Path, cache: bool = True) -> Outcome:
-    """Run a method on the suite's texts, with one thread and seed 0."""
+def ran(method: str, model: Path, texts: Path, scratch: Path, **changes: Any) -> Outcome:
+    """Run a method on the suite's texts, with one thread and seed 0; `changes` are to the training's settings."""
+    training = TRAINING.model_copy(update=changes)
     ref, corpus = backbone.local(model), load_local(texts)
     spec = RunSpec(
         variant=Variant(method=method, hyperparameters=methods.get(method)().hyperparameters()),
@@ -34,9 +35,9 @@ def ran(method: str, model: Path, texts: Path, scratch: Path, cache: bool = True
         preset="custom",
         backbone=ref,
         data=DataRef(name="texts", source="local", revision=None, fingerprint=corpus.fingerprint),
-        training=TRAINING.model_copy(update={"feature_cache": cache}),
+        training=training,
     )
     scratch.mkdir(exist_ok=True)
-    tokenise(corpus, backbone.tokenizer(ref), TRAINING.max_length).save(scratch)
+    tokenise(corpus, backbone.tokenizer(ref), training.max_length).save(scratch)
     corpus.frames["test"].assign(text_hash="").reindex(columns=EXAMPLE_COLUMNS).to_parquet(examples_path(scratch))
     return Run(Job(spec, STYLES, scratch, None, threads=1), nobody).outcome()

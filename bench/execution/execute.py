@@ -250,6 +250,7 @@ def _training(job: Job, outcome: Outcome | None) -> Training:
         threads=job.threads,
         padding_share=outcome.padding_share if outcome else None,
         feature_cache=outcome.feature_cache if outcome else None,
+        laid_out=outcome.laid_out if outcome else None,
     )
 
 

@@ -90,6 +90,7 @@ class Training(Part):
     threads: int
     padding_share: float | None = None
     feature_cache: bool | None = None
+    laid_out: int | None = Field(default=None, description="frozen linear layers that were computed from a layout")
 
 
 class Parameters(Part):
