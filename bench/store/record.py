@@ -213,6 +213,9 @@ class Record(Part):
     wall_s: float
     method: str
     hyperparameters: dict[str, Any]
+    resolved: dict[str, Any] | None = Field(
+        default=None, description="hyperparameters that were left to the model's sizes, with the values used"
+    )
     seed: int
     preset: Preset
     backbone: Backbone

@@ -68,6 +68,7 @@ class Run:
             laid_out = count_laid_out()
         self._predictions(evaluation.logits).to_parquet(self.job.predictions, index=False)
         parameters = self._parameters(forward.module)
+        resolved = self.method.resolved(forward.module)
         merged = self._merged_tokens_per_s(forward)
         del forward, reader
         fixed = Compute(**self._once(f"step {self.spec.variant.identity()}", self._fixed_step))
@@ -80,6 +81,7 @@ class Run:
             padding_share=passes["train"].padding_share if "train" in passes else fit.padding_share,
             feature_cache=bool(passes) and self.training.feature_cache,
             laid_out=laid_out,
+            resolved=resolved,
             parameters=parameters,
             quality=self._quality(fit, evaluation.logits),
             speed=costs.speed(self.splits),

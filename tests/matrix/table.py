@@ -30,8 +30,9 @@ FEWEST = {"epochs": 1, "max_steps": 2}
 TABLE = Path(__file__).parents[2] / "docs" / "matrix.md"
 HEAD = """# What runs where
 
-`make matrix` trains every method for two steps on a small random model of each architecture, in fp32 and in bf16, through the same code as a study's
-runs. ✓: it runs in both precisions. A number: it doesn't, for the reason below the table. Whether it learns well there is a study's to say.
+`make matrix` trains every method for two steps on a small random model of each architecture, in fp32 and in bf16,
+through the code of a study's runs. ✓: it runs in both precisions. A number: it doesn't, for the reason below the table.
+Whether it learns well there is a study's to say.
 """
 LONGEST = 200
 
