@@ -123,7 +123,7 @@ def save_model(architecture: str, folder: Path) -> Path:
     ids = {
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
-        "decoder_start_token_id": tokenizer.pad_token_id,
+        "decoder_start_token_id": tokenizer.eos_token_id,
     }
     config = AutoConfig.for_model(
         architecture, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **ids, **SIZES[architecture]

@@ -70,6 +70,7 @@ def reason(error: Exception) -> str:
         )
     else:
         said = f"{type(error).__name__}: {said}"
+    said = re.sub(r": '\w+'\.?$", "", said)  # the architecture, which the column names
     return said.strip() if len(said) <= LONGEST else f"{said.strip()[:LONGEST]}…"
 
 
