@@ -47,7 +47,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "roberta": _USUAL,
     "t5": {"num_layers": 2, "num_decoder_layers": 2, "num_heads": 2, "d_model": 32, "d_kv": 16, "d_ff": 64},
 }
-MARKED = ("bert", "distilbert", "modernbert", "roberta")
+MARKED = ("bert", "distilbert", "modernbert", "roberta", "t5")
 """The architectures whose tokenizer puts [CLS] and [SEP] around a text."""
 
 
@@ -120,11 +120,9 @@ def save_model(architecture: str, folder: Path) -> Path:
     from transformers import AutoConfig, AutoModel
 
     tokenizer = _tokenizer(marks=architecture in MARKED)
-    ids = {
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "decoder_start_token_id": tokenizer.eos_token_id,
-    }
+    ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    if architecture == "t5":  # it reads the one token that ends the text
+        ids |= {"eos_token_id": tokenizer.sep_token_id, "decoder_start_token_id": tokenizer.pad_token_id}
     config = AutoConfig.for_model(
         architecture, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **ids, **SIZES[architecture]
     )
