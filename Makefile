@@ -1,7 +1,7 @@
 # Two commands on a fresh machine: `make bench` and `make test`. scripts/install.py has what they install, and how.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: bench test coverage torture gates-proof lint install install-dev help
+.PHONY: bench test coverage matrix torture gates-proof lint install install-dev help
 
 python := .venv/bin/python
 candidates := $(or $(PYTHON),$(python) python3 python3.13 python3.12 python3.11)
@@ -27,6 +27,9 @@ test: install-dev ## Install and run every test; PYTEST_ARGS="-k lora" passes op
 
 coverage: install-dev ## Simulate studies of known truth: do the report's intervals hold? Minutes; the table is in docs/statistics.md.
 	OMP_NUM_THREADS=1 $(python) tests/coverage/check.py
+
+matrix: install-dev ## Run every method on ten small architectures in fp32 and bf16; the table is docs/matrix.md. Minutes.
+	OMP_NUM_THREADS=1 PYTHONPATH=.:tests $(python) tests/matrix/table.py --write
 
 torture: install-dev ## Try for half an hour to lose a record: kills, full disks, damage; TORTURE_ARGS="kill_runs --times 20" for some of it.
 	$(python) tests/torture/run.py $(TORTURE_ARGS)

@@ -230,7 +230,8 @@ def catalogue(methods: Sequence[Mapping[str, Any]]) -> None:
 def _described(method: Mapping[str, Any]) -> Table:
     """Lay out one method; hyperparameters that are off or left to peft go without saying."""
     shown = {key: value for key, value in method["defaults"].items() if value not in (None, False)}
-    defaults = ", ".join(f"{key}={value}" for key, value in shown.items())
+    bounded = [f"{key} as the layers allow, up to {most}" for key, most in method["at_most"].items()]
+    defaults = ", ".join([*(f"{key}={value}" for key, value in shown.items()), *bounded])
     swept = [f"; sweeps {key} over {', '.join(map(str, values))}" for key, values in method["sweep"].items()]
     lines = Table.grid(padding=(0, 2))
     for title, text in (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.store.record import Compute, Memory, Parameters, Part, Quality, RunError, Speed, Status
 
@@ -47,6 +47,8 @@ class Outcome(Part):
     steps: int
     padding_share: float | None
     feature_cache: bool
+    laid_out: int
+    resolved: dict[str, Any]
     parameters: Parameters
     quality: Quality
     speed: Speed

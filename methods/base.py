@@ -55,6 +55,8 @@ class Method(BaseModel):
     learning_rate_source: ClassVar[str]
     defaults_source: ClassVar[str] = ""
     """Where the other defaults come from, where that isn't the paper or peft."""
+    at_most: ClassVar[Mapping[str, int]] = {}
+    """The fields that, left out, are as large as the model's layers allow, up to this value."""
     sweep: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """The values that a study tries when it is told nothing else: field -> values."""
     fixed_features: ClassVar[bool] = False
@@ -96,6 +98,7 @@ class Method(BaseModel):
             "name": cls.name,
             "trains": cls.trains,
             "defaults": cls().hyperparameters(),
+            "at_most": dict(cls.at_most),
             "sweep": {field: list(values) for field, values in cls.sweep.items()},
             "family": cls.family,
             "paper": cls.paper,
@@ -106,6 +109,10 @@ class Method(BaseModel):
     def hyperparameters(self) -> dict[str, Any]:
         """Return every field with its value as JSON has it, defaults included."""
         return self.model_dump(mode="json")
+
+    def resolved(self, module: nn.Module) -> dict[str, Any]:
+        """Return the fields that were left out and filled in from the model, with the values that `module` has."""
+        return {}
 
     @property
     def prepended_tokens(self) -> int:

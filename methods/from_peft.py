@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,9 +10,10 @@ from pydantic import create_model
 
 from methods.base import LearningRate
 from methods.catalogue import Catalogue, Hyperparameter, catalogue
+from methods.errors import MethodError
 from methods.peft_method import PeftMethod, classification, refusing, trains_head
 from methods.peft_types import ABOUT, UNABLE, About
-from methods.targets import adapted_widths, resolve_targets
+from methods.targets import resolve_targets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,8 +34,8 @@ RATES = ("learning_rate", "head_learning_rate")
 class FromPeft(PeftMethod):
     """A type of peft with its configuration's fields as hyperparameters, under peft's names.
 
-    `target_modules` left out are peft's own for the architecture. A field that has to divide the layers' widths, or to
-    count no more layers than there are, is as large as it can be where it is left out, up to its usual value.
+    `target_modules` left out are peft's own for the architecture. A field that the layers bound is as large as it can
+    be where it is left out, up to its usual value.
     """
 
     about: ClassVar[About]
@@ -67,14 +67,34 @@ class FromPeft(PeftMethod):
             values["target_modules"] = resolve_targets(
                 self.name, model, getattr(self, "target_modules", None), by_architecture
             )
-        for name, most in self.about.divides.items():
+        for name, fit in self.about.fits.items():
             if values[name] is None:
-                widths = adapted_widths(model, values["target_modules"])
-                values[name] = _largest_divisor(math.gcd(*widths), most)
-        for name, most in self.about.within_layers.items():
-            if values[name] is None:
-                values[name] = min(model.config.num_hidden_layers, most)
+                values[name] = fit.default(fit.most(model, values.get("target_modules", ())))
         return values
+
+    def adapt(self, model: PreTrainedModel, plan: Plan | None) -> nn.Module:
+        """Wrap the model by peft. Raises MethodError that says the most where a value is too large for the layers."""
+        too_large = self._too_large(model)
+        try:
+            return super().adapt(model, plan)
+        except MethodError as error:
+            raise MethodError(too_large or str(error)) from error
+
+    def _too_large(self, model: PreTrainedModel) -> str:
+        """Say which value that somebody set doesn't fit all layers, or "": what peft makes of it differs by type."""
+        targets = self._values(model).get("target_modules", ())
+        for name, fit in self.about.fits.items():
+            value, most = getattr(self, name), fit.most(model, targets)
+            if value is not None and not fit.serves(value, most):
+                return f"{self.name}.{name}={value} doesn't fit the layers of {type(model).__name__}: at most {most}"
+        return ""
+
+    def resolved(self, module: nn.Module) -> dict[str, Any]:
+        """Return what was left out and filled in from the model, as JSON has it."""
+        config: Any = module.active_peft_config
+        used = {name: getattr(config, name, None) for name in self.hyperparameters() if getattr(self, name) is None}
+        used = {name: sorted(value) if isinstance(value, set) else value for name, value in used.items()}
+        return {name: value for name, value in used.items() if value is not None}
 
     def _adapts_linear_layers(self, model: PreTrainedModel, known: Mapping[str, Any]) -> bool:
         """Return whether all linear layers will do where nothing else is known, which holds for all but norms."""
@@ -140,10 +160,6 @@ class WithPenalty(FromPeft):
         return found
 
 
-def _largest_divisor(of: int, most: int) -> int:
-    return next(candidate for candidate in range(min(of, most), 0, -1) if of % candidate == 0)
-
-
 def names() -> list[str]:
     """Return the names of the methods that are made here and can take part."""
     return sorted(set(_candidates(catalogue())) - unable().keys())
@@ -197,6 +213,7 @@ def _class(name: str, found: Catalogue) -> type[PeftMethod]:
     made.name, made.about, made.peft_type = name, about, peft_type
     for attribute in ("trains", "paper", "family", "learning_rate_source", "defaults_source"):
         setattr(made, attribute, getattr(about, attribute))
+    made.at_most = {field: fit.usual for field, fit in about.fits.items()}
     made.identity_at_start = name in found.identities
     made.needs_linear = name in found.linear_only
     made.moves_weights = name in found.movers
@@ -213,6 +230,6 @@ def _base(about: About) -> type[FromPeft]:
 
 def _field(name: str, about: About, known: Hyperparameter) -> tuple[Any, Any]:
     """Return a hyperparameter's type and default."""
-    if name in about.divides or name in about.within_layers:
+    if name in about.fits:
         return known.annotation() | None, None
     return known.annotation(), about.defaults.get(name, known.default)

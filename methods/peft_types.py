@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from methods.sizes import Fit
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -17,9 +19,8 @@ if TYPE_CHECKING:
 class About:
     """What is known of one of peft's types, or of a variant that peft makes by options.
 
-    `defaults` are the hyperparameters (peft's names) where our default isn't peft's. `divides` are those that have
-    to divide the layers' widths, with the most that they should be; `within_layers` those that count layers, likewise.
-    `targets` are the layers to adapt by architecture (transformers' model type), where peft has none for it.
+    `defaults` are the hyperparameters (peft's names) where our default isn't peft's, `fits` those that the layers
+    bound. `targets` are the layers to adapt by architecture (transformers' model type), where peft has none for it.
 
     `head_learning_rate` is the head's, where one rate can't serve both: this method's adapter wants a very large one.
 
@@ -35,8 +36,7 @@ class About:
     learning_rate_source: str
     defaults: Mapping[str, Any] = field(default_factory=dict)
     defaults_source: str = ""
-    divides: Mapping[str, int] = field(default_factory=dict)
-    within_layers: Mapping[str, int] = field(default_factory=dict)
+    fits: Mapping[str, Fit] = field(default_factory=dict)
     targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     peft_type: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -71,7 +71,7 @@ ABOUT: dict[str, About] = {
         learning_rate_source="the authors' script for LLaMA-7B on Alpaca (9e-3, times its batch of 32 over 256)",
         defaults={"adapter_len": 10},
         defaults_source="the same script: 10 tokens in the upper 30 layers, of 32",
-        within_layers={"adapter_layers": 30},
+        fits={"adapter_layers": Fit("layers", 30)},
     ),
     "beft": About(
         trains="a bias added to the value projections (to the whole of c_attn on GPT-2), and the head",
@@ -89,7 +89,7 @@ ABOUT: dict[str, About] = {
         learning_rate=6e-4,
         learning_rate_source="no rate for texts seen; PSOFT's, a rotation too (peft's comparison: its default, 1e-4)",
         defaults_source="peft's own; more than one butterfly factor needs its CUDA extension",
-        divides={"boft_block_size": 4},
+        fits={"boft_block_size": Fit("divides", 4)},
     ),
     "c3a": About(
         trains="kernels of circular convolutions beside the targeted layers, and the head",
@@ -98,7 +98,7 @@ ABOUT: dict[str, About] = {
         learning_rate=1e-1,
         learning_rate_source="peft's documentation, to start from (its example: 0.3); lora's for the head",
         head_learning_rate=LORA_RATE,
-        divides={"block_size": 256},
+        fits={"block_size": Fit("divides", 256)},
     ),
     "cartridge": About(
         trains="keys and values before the text in every layer, but for the first token's, and the head",
@@ -147,6 +147,7 @@ ABOUT: dict[str, About] = {
         head_learning_rate=6e-3,
         defaults={"scaling": 140.0},
         defaults_source="scaling from the same script",
+        fits={"n_frequency": Fit("entries", 1000)},
     ),
     "frod": About(
         trains="a diagonal and sparse other coefficients of each weight in a basis that all share, and the head",
@@ -172,7 +173,7 @@ ABOUT: dict[str, About] = {
         learning_rate_source="peft's comparison, r 32; the authors' scripts have it too",
         defaults={"r": 8, "alpha": 16},
         defaults_source="r is lora's here, for as many parameters; alpha is twice r, as in peft's comparison",
-        divides={"gralora_k": 2},
+        fits={"gralora_k": Fit("divides", 2)},
     ),
     "hira": About(
         trains="a low-rank factor that each weight is multiplied by, entry by entry, and the head",
@@ -198,6 +199,7 @@ ABOUT: dict[str, About] = {
         learning_rate_source="the authors' script for RoBERTa-base on SST-2, r 8",
         defaults={"lora_alpha": 16},
         defaults_source="alpha and the penalties' weights from the same script",
+        fits={"r": Fit("below rank", 8)},
         peft_type="LORA",
         options={"kasa_config": {"beta": 1e-4, "gamma": 1e-3}},
         penalty="_get_kasa_loss",
@@ -278,6 +280,7 @@ ABOUT: dict[str, About] = {
         learning_rate_source=AS_LORA,
         defaults=ALPHA,
         defaults_source=ALPHA_AS_LORA,
+        fits={"r": Fit("rank", 8)},
         peft_type="LORA",
         options={"init_lora_weights": "mica"},
     ),
@@ -287,7 +290,7 @@ ABOUT: dict[str, About] = {
         family="lora-family",
         learning_rate=1e-4,
         learning_rate_source="the default of peft's comparison (its example for Llama-2-7B: 2e-5)",
-        divides={"r": 64},
+        fits={"r": Fit("divides", 64)},
     ),
     "miss_bat": About(
         trains="one block a group of outputs that multiplies pieces of the weight, and the head",
@@ -295,7 +298,7 @@ ABOUT: dict[str, About] = {
         family="lora-family",
         learning_rate=1e-4,
         learning_rate_source="the default of peft's comparison (its example for Llama-2-7B: 2e-5)",
-        divides={"r": 64},
+        fits={"r": Fit("divides", 64)},
         peft_type="MISS",
         options={"init_weights": "bat"},
     ),
@@ -306,7 +309,7 @@ ABOUT: dict[str, About] = {
         learning_rate=1e-4,
         learning_rate_source="the default of peft's comparison (its example for Llama-2-7B: 2e-5)",
         defaults_source="mini_r from peft's comparison",
-        divides={"r": 64, "mini_r": 64},
+        fits={"r": Fit("divides", 64), "mini_r": Fit("divides", 64)},
         peft_type="MISS",
         options={"init_weights": "mini"},
     ),
@@ -328,7 +331,7 @@ ABOUT: dict[str, About] = {
         family="orthogonal",
         learning_rate=6e-4,
         learning_rate_source="no rate for texts seen; PSOFT's, a rotation too (peft's comparison: its default, 1e-4)",
-        divides={"oft_block_size": 32},
+        fits={"oft_block_size": Fit("divides", 32)},
     ),
     "olora": About(
         trains="LoRA's factors, which start as part of the weight's QR decomposition, and the head",
@@ -389,6 +392,7 @@ ABOUT: dict[str, About] = {
         family="orthogonal",
         learning_rate=6e-4,
         learning_rate_source="the authors' script for DeBERTaV3-base on CoLA, r 46",
+        fits={"r": Fit("rank", 32)},
     ),
     "pvera": About(
         trains="scales of two random matrices that all layers share, drawn anew each time, and the head",
@@ -422,7 +426,7 @@ ABOUT: dict[str, About] = {
         family="orthogonal",
         learning_rate=1e-3,
         learning_rate_source="peft's documentation and its comparison",
-        divides={"group_size": 64},
+        fits={"group_size": Fit("divides", 64)},
     ),
     "rslora": About(
         trains="LoRA's update, scaled by alpha over the root of the rank, and the head",
@@ -441,8 +445,8 @@ ABOUT: dict[str, About] = {
         family="sparse",
         learning_rate=3e-4,
         learning_rate_source="peft's example (shira_finetuning) and its comparison",
-        defaults={"r": 8},
         defaults_source="as many parameters as lora here",
+        fits={"r": Fit("lora's entries", 8)},
     ),
     "supertuning": About(
         trains="the largest entries of each weight, one in a hundred, and the head",
@@ -475,7 +479,7 @@ ABOUT: dict[str, About] = {
         learning_rate_source="the authors' script for RoBERTa-base on SST-2: the head's (bank 1e-3, mixing 1e-2)",
         defaults={"num_vectors": 90},
         defaults_source="the bank's size from the same script",
-        divides={"vector_length": 256},
+        fits={"vector_length": Fit("divides", 256)},
     ),
     "velora": About(
         trains="LoRA's update, from inputs kept compressed for the backward pass, and the head",
@@ -501,8 +505,8 @@ ABOUT: dict[str, About] = {
         family="spectral",
         learning_rate=3e-4,
         learning_rate_source="peft's example (waveft_finetuning)",
-        defaults={"n_frequency": 1000},
         defaults_source="as many coefficients as fourierft",
+        fits={"n_frequency": Fit("entries", 1000)},
     ),
 }
 """Types by peft's name in lower case and variants by theirs; types with a file of their own aren't here."""

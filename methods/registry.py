@@ -31,6 +31,7 @@ SUPPORT = frozenset(
         "peft_types",
         "prepare",
         "registry",
+        "sizes",
         "survey",
         "targets",
     }

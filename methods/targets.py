@@ -12,6 +12,7 @@ from methods.prepare import named_linears, named_pretrained
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from torch import nn
     from transformers import PreTrainedModel
 
 Targets = Annotated[tuple[str, ...], Field(min_length=1)] | None
@@ -48,11 +49,10 @@ def resolve_targets(
     return list(targets)
 
 
-def adapted_widths(model: PreTrainedModel, targets: Sequence[str] | str) -> list[int]:
-    """Return how many features go into and come out of each linear layer that the targets name."""
+def adapted_layers(model: PreTrainedModel, targets: Sequence[str] | str) -> list[nn.Linear]:
+    """Return the linear layers that the targets name."""
     wanted = [targets] if isinstance(targets, str) else targets
-    layers = [layer for name, layer in named_linears(model) if any(_matches(name, target) for target in wanted)]
-    return [width for layer in layers for width in (layer.in_features, layer.out_features)]
+    return [layer for name, layer in named_linears(model) if any(_matches(name, target) for target in wanted)]
 
 
 def _matches(name: str, target: str) -> bool:

@@ -32,24 +32,23 @@ COUNTS = {
     "test": {"ann": 6, "bob": 5, "cat": 4},
 }
 END = "<|endoftext|>"
+_LAYERS = {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 32, "max_position_embeddings": 128}
+_USUAL: dict[str, Any] = {**_LAYERS, "intermediate_size": 64}
+_LLAMA = {**_USUAL, "num_attention_heads": 4, "num_key_value_heads": 2}
 SIZES: dict[str, dict[str, Any]] = {
     "gpt2": {"n_layer": 2, "n_head": 2, "n_embd": 32, "n_positions": 128},
-    "llama": {
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "max_position_embeddings": 128,
-    },
-    "bert": {
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "max_position_embeddings": 128,
-    },
+    "gpt_neox": _USUAL,
+    "opt": {**_LAYERS, "ffn_dim": 64, "word_embed_proj_dim": 32},
+    "llama": _LLAMA,
+    "qwen2": _LLAMA,
+    "bert": _USUAL,
+    "distilbert": {"n_layers": 2, "n_heads": 2, "dim": 32, "hidden_dim": 64, "max_position_embeddings": 128},
+    "modernbert": {**_USUAL, "global_attn_every_n_layers": 2, "local_attention": 16},
+    "roberta": _USUAL,
+    "t5": {"num_layers": 2, "num_decoder_layers": 2, "num_heads": 2, "d_model": 32, "d_kv": 16, "d_ff": 64},
 }
+MARKED = ("bert", "distilbert", "modernbert", "roberta", "t5")
+"""The architectures whose tokenizer puts [CLS] and [SEP] around a text."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -120,8 +119,10 @@ def save_model(architecture: str, folder: Path) -> Path:
     import torch
     from transformers import AutoConfig, AutoModel
 
-    tokenizer = _tokenizer(marks=architecture == "bert")
+    tokenizer = _tokenizer(marks=architecture in MARKED)
     ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    if architecture == "t5":  # it reads the one token that ends the text
+        ids |= {"eos_token_id": tokenizer.sep_token_id, "decoder_start_token_id": tokenizer.pad_token_id}
     config = AutoConfig.for_model(
         architecture, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **ids, **SIZES[architecture]
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import methods
 from bench.data import load_local, tokenise
 from bench.job import Job, examples_path
 from bench.model import backbone
-from bench.spec import DataRef, RunSpec, TrainingSpec, Variant
+from bench.spec import BackboneRef, DataRef, RunSpec, TrainingSpec, Variant
 from bench.study import EXAMPLE_COLUMNS
 from bench.training.run import Run
 
@@ -25,18 +26,39 @@ def nobody(phase: str, done: int, total: int, loss: float | None = None) -> None
     """Nobody watches."""
 
 
-def ran(method: str, model: Path, texts: Path, scratch: Path, cache: bool = True) -> Outcome:
-    """Run a method on the suite's texts, with one thread and seed 0."""
+@dataclass(frozen=True)
+class Prepared:
+    """A backbone, the suite's texts tokenised for it into the scratch folder, and the training's settings."""
+
+    ref: BackboneRef
+    data: DataRef
+    training: TrainingSpec
+    scratch: Path
+
+    def run(self, method: str, **hyperparameters: Any) -> Outcome:
+        """Run a method with one thread and seed 0."""
+        spec = RunSpec(
+            variant=Variant(method=method, hyperparameters=methods.get(method)(**hyperparameters).hyperparameters()),
+            seed=0,
+            preset="custom",
+            backbone=self.ref,
+            data=self.data,
+            training=self.training,
+        )
+        return Run(Job(spec, STYLES, self.scratch, None, threads=1), nobody).outcome()
+
+
+def prepared(model: Path, texts: Path, scratch: Path, **changes: Any) -> Prepared:
+    """Tokenise the texts as a study does; `changes` are to the training's settings."""
+    training = TRAINING.model_copy(update=changes)
     ref, corpus = backbone.local(model), load_local(texts)
-    spec = RunSpec(
-        variant=Variant(method=method, hyperparameters=methods.get(method)().hyperparameters()),
-        seed=0,
-        preset="custom",
-        backbone=ref,
-        data=DataRef(name="texts", source="local", revision=None, fingerprint=corpus.fingerprint),
-        training=TRAINING.model_copy(update={"feature_cache": cache}),
-    )
     scratch.mkdir(exist_ok=True)
-    tokenise(corpus, backbone.tokenizer(ref), TRAINING.max_length).save(scratch)
+    tokenise(corpus, backbone.tokenizer(ref), training.max_length).save(scratch)
     corpus.frames["test"].assign(text_hash="").reindex(columns=EXAMPLE_COLUMNS).to_parquet(examples_path(scratch))
-    return Run(Job(spec, STYLES, scratch, None, threads=1), nobody).outcome()
+    data = DataRef(name="texts", source="local", revision=None, fingerprint=corpus.fingerprint)
+    return Prepared(ref, data, training, scratch)
+
+
+def ran(method: str, model: Path, texts: Path, scratch: Path, **changes: Any) -> Outcome:
+    """Run a method on the suite's texts; `changes` are to the training's settings."""
+    return prepared(model, texts, scratch, **changes).run(method)

@@ -228,6 +228,7 @@ def _run(job: Job, shared: Shared, events: Events, timeout_s: float | None) -> t
         status="ok",
         backbone=shared.backbone.model_copy(update={"parameters": result.backbone_parameters}),
         training=_training(job, result),
+        resolved=result.resolved or None,
         quality=result.quality.model_copy(update={"predictions_sha256": sha256}),
         **{name: getattr(result, name) for name in ("parameters", "speed", "memory", "compute")},
     )
@@ -250,6 +251,7 @@ def _training(job: Job, outcome: Outcome | None) -> Training:
         threads=job.threads,
         padding_share=outcome.padding_share if outcome else None,
         feature_cache=outcome.feature_cache if outcome else None,
+        laid_out=outcome.laid_out if outcome else None,
     )
 
 

@@ -24,6 +24,8 @@ _CLEAR_REFS = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"  # proc(5): resets VmHWM to the present resident size
 _SAMPLE_S = 0.005
 _MATMUL_SIZE = {"cpu": 2048, "cuda": 8192}
+_MATMUL_S = 2.0
+"""The longest that one product may take; only where the precision is emulated is it longer at full size."""
 _MATMUL_WARMUP, _MATMUL_REPEATS = 2, 5
 
 
@@ -91,8 +93,21 @@ class StepClock:
 
 
 def matmul_flops_per_s(device: str, dtype: torch.dtype) -> float:
-    """Return the speed of a square matrix product, the median of a few: what the hardware can do at the most."""
-    size = _MATMUL_SIZE[device]
+    """Return the speed of a square matrix product, the median of a few: what the hardware can do at the most.
+
+    It is 2048 wide on the CPU and 8192 on CUDA; narrower, down to an eighth, where that would take over two seconds.
+    """
+    size = _MATMUL_SIZE[device] // 8
+    while True:
+        seconds = _matmul_s(size, device, dtype)
+        too_long = 8 * min(seconds) > _MATMUL_S  # twice as wide takes eight times as long
+        if size == _MATMUL_SIZE[device] or too_long:
+            return float(2 * size**3 / statistics.median(seconds))
+        size *= 2
+
+
+def _matmul_s(size: int, device: str, dtype: torch.dtype) -> list[float]:
+    """Return the seconds that products of that width take, one after the other."""
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     out = torch.empty_like(a)
     seconds = []
@@ -100,7 +115,7 @@ def matmul_flops_per_s(device: str, dtype: torch.dtype) -> float:
         begin = now(device)
         torch.mm(a, b, out=out)
         seconds.append(now(device) - begin)
-    return float(2 * size**3 / statistics.median(seconds[_MATMUL_WARMUP:]))
+    return seconds[_MATMUL_WARMUP:]
 
 
 def memory_kind(device: str) -> Literal["rss", "cuda_allocated"]:

@@ -94,6 +94,7 @@ class Training(Part):
     threads: int
     padding_share: float | None = None
     feature_cache: bool | None = None
+    laid_out: int | None = Field(default=None, description="frozen linear layers that were computed from a layout")
 
 
 class Parameters(Part):
@@ -216,6 +217,9 @@ class Record(Part):
     wall_s: float
     method: str
     hyperparameters: dict[str, Any]
+    resolved: dict[str, Any] | None = Field(
+        default=None, description="hyperparameters that were left to the model's sizes, with the values used"
+    )
     seed: int
     preset: Preset
     backbone: Backbone

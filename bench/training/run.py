@@ -59,14 +59,16 @@ class Run:
         with ExitStack() as layouts:
             with measure.phase(self.training.device) as loading:
                 forward, backbone_parameters = self._load(self.training)
-                layouts.enter_context(prepacked(forward.module))
+                count_laid_out = layouts.enter_context(prepacked(forward.module))
             passes = self._passes(forward)
             reader = self._reader(forward, passes)
             fit = self._fit(forward, reader, passes)
             self.watch("evaluating", 0, 1)
             evaluation = train.evaluate(reader, self.splits.test)
+            laid_out = count_laid_out()
         self._predictions(evaluation.logits).to_parquet(self.job.predictions, index=False)
         parameters = self._parameters(forward.module)
+        resolved = self.method.resolved(forward.module)
         merged = self._merged_tokens_per_s(forward)
         del forward, reader
         fixed = Compute(**self._once(f"step {self.spec.variant.identity()}", self._fixed_step))
@@ -78,6 +80,8 @@ class Run:
             steps=len(fit.tokens),
             padding_share=passes["train"].padding_share if "train" in passes else fit.padding_share,
             feature_cache=bool(passes) and self.training.feature_cache,
+            laid_out=laid_out,
+            resolved=resolved,
             parameters=parameters,
             quality=self._quality(fit, evaluation.logits),
             speed=costs.speed(self.splits),

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -21,6 +21,9 @@ from bench.model.forward import Forward
 from methods import adapters, catalogue, contract, from_peft
 from methods.conv1d import to_linear
 from methods.peft_types import ABOUT, UNABLE
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 ROOT = Path(__file__).parents[2]
 OWN_NAMES = set(from_peft.OWN.values())
@@ -113,6 +116,61 @@ def test_what_must_divide_the_widths_does() -> None:
     method = methods.get("c3a")()
     narrow, wide = contract.tiny_gpt2(), contract.tiny("gpt2", n_layer=1, n_head=4, n_embd=96, n_positions=64)
     assert [cast("Any", method).config(to_linear(model), None).block_size for model in (narrow, wide)] == [64, 96]
+
+
+def narrow_llama() -> PreTrainedModel:
+    """Return a Llama whose narrowest layers are 16 by 8."""
+    heads = {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
+    return contract.tiny("llama", **heads, hidden_size=16, intermediate_size=32, max_position_embeddings=64)
+
+
+FITTED = {
+    "adaption_prompt": ("adapter_layers", 2),
+    "boft": ("boft_block_size", 4),
+    "c3a": ("block_size", 8),
+    "fourierft": ("n_frequency", 128),
+    "gralora": ("gralora_k", 2),
+    "kasa": ("r", 7),
+    "mica": ("r", 8),
+    "psoft": ("r", 8),
+    "shira": ("r", 5),
+    "vblora": ("vector_length", 8),
+    "waveft": ("n_frequency", 128),
+}
+"""What is used of a hyperparameter on the narrow Llama where none is set."""
+ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj")
+
+
+def _with_targets(name: str, **values: Any) -> methods.Method:
+    targets = {} if name == "adaption_prompt" else {"target_modules": ALL_LINEAR}
+    return methods.get(name)(**targets, **values)
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_a_default_shrinks_to_fit_the_layers_and_is_told(name: str) -> None:
+    field, value = FITTED[name]
+    method = _with_targets(name)
+    assert method.hyperparameters()[field] is None
+    with torch.random.fork_rng():
+        module = contract.adapted(method, narrow_llama)
+        assert method.resolved(module)[field] == value
+        contract.train(method, module)
+
+
+@pytest.mark.parametrize("name", ["adaption_prompt", "c3a", "fourierft", "kasa", "mica", "psoft", "shira", "waveft"])
+def test_a_value_that_does_not_fit_is_refused_with_the_largest(name: str) -> None:
+    field, most = FITTED[name]
+    too_large = rf"^{name}\.{field}=129 doesn't fit the layers of LlamaForSequenceClassification: at most {most}$"
+    with pytest.raises(methods.MethodError, match=too_large):
+        contract.adapted(_with_targets(name, **{field: 129}), narrow_llama)
+    with torch.random.fork_rng():
+        contract.adapted(_with_targets(name, **{field: most}), narrow_llama)
+
+
+def test_what_a_method_chose_by_architecture_is_told() -> None:
+    method = methods.get("vera")()
+    assert method.resolved(contract.adapted(method, contract.tiny_bert)) == {"target_modules": ["query", "value"]}
+    assert methods.get("lora")().resolved(contract.adapted(methods.get("lora")(), contract.tiny_bert)) == {}
 
 
 def _trained(name: str, backbone: contract.Backbone = contract.tiny_gpt2) -> torch.nn.Module:

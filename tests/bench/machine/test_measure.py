@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bench.machine import measure
 
@@ -104,3 +105,20 @@ def test_each_step_is_timed_on_its_own() -> None:
     found = clock.durations()
     assert all(took >= at_least for took, at_least in zip(found, seen, strict=True))
     assert sum(found) <= time.perf_counter() - begin
+
+
+@pytest.mark.parametrize(("flops_per_s", "width"), [(1e11, 2048), (1e9, 512), (1e6, 256)])
+def test_a_slow_matrix_product_is_timed_at_a_smaller_width(
+    flops_per_s: float, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widths, clock = [], 0.0
+
+    def multiply(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
+        nonlocal clock
+        widths.append(len(a))
+        clock += 2 * len(a) ** 3 / flops_per_s
+
+    monkeypatch.setattr(torch, "mm", multiply)
+    monkeypatch.setattr(measure, "now", lambda device: clock)
+    assert measure.matmul_flops_per_s("cpu", torch.bfloat16) == pytest.approx(flops_per_s)
+    assert widths[-1] == width

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
+from commands import environment
 from in_process import ran
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
@@ -26,6 +29,22 @@ METHODS = ("frozen", "lora", "ia3", "prefix", "adalora", "full", "bitfit", "adap
 needs_layouts = pytest.mark.skipif(
     not torch.backends.cpu.get_cpu_capability().startswith("AVX"), reason="oneDNN's layouts are used on x86 only"
 )
+SHAPES = ((96,), (7, 96), (3, 7, 96), (2, 3, 7, 96), (0, 7, 96))
+OPERATORS = ("_reorder_linear_weight", "_linear_pointwise")
+
+
+def frozen(dtype: torch.dtype = torch.float32, bias: bool = True) -> nn.Linear:
+    """Return a frozen layer of 96 to 160 features."""
+    torch.manual_seed(0)
+    return nn.Linear(96, 160, bias=bias).requires_grad_(False).to(dtype)
+
+
+def added_in_place(layer: nn.Linear, inputs: torch.Tensor) -> torch.Tensor:
+    """Change in place what a layer returns, by what follows from the inputs, then compute on with it."""
+    found: torch.Tensor = layer(inputs)
+    found += inputs.sum()
+    found[..., 0] *= 2
+    return found.mul(inputs.mean()).square()
 
 
 def trained(name: str, *, packed: bool) -> tuple[list[float], np.ndarray[Any, Any]]:
@@ -49,19 +68,54 @@ def test_losses_and_logits_are_those_of_plain_products(name: str) -> None:
     np.testing.assert_allclose(fast[1], plain[1], atol=1e-4)
 
 
-@needs_layouts
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_gradient_is_that_of_a_linear_layer(dtype: torch.dtype) -> None:
-    torch.manual_seed(0)
-    layer = nn.Linear(96, 160).requires_grad_(False).to(dtype)
-    inputs = torch.randn(3, 7, 96, dtype=dtype, requires_grad=True)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_output_and_gradient_are_a_linear_layers_under_changes_in_place(
+    shape: tuple[int, ...], bias: bool, dtype: torch.dtype
+) -> None:
+    layer, inputs = frozen(dtype, bias), torch.randn(shape).to(dtype).requires_grad_()
+    found = []
+    for context in (prepacked(layer), nullcontext()):
+        with context:
+            result = added_in_place(layer, inputs)
+            found.append((result, *torch.autograd.grad(result.sum(), inputs)))
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_the_gradient_has_a_gradient() -> None:
+    layer, inputs = frozen(), torch.randn(3, 7, 96, requires_grad=True)
     with prepacked(layer):
-        fast = layer(inputs)
-        (found,) = torch.autograd.grad(fast.square().sum(), inputs)
-    plain = layer(inputs)
-    (expected,) = torch.autograd.grad(plain.square().sum(), inputs)
-    torch.testing.assert_close(fast, plain)
-    torch.testing.assert_close(found, expected)
+        (once,) = torch.autograd.grad(layer(inputs).sin().sum(), inputs, create_graph=True)
+        (twice,) = torch.autograd.grad(once.square().sum(), inputs)
+    (once,) = torch.autograd.grad(layer(inputs).sin().sum(), inputs, create_graph=True)
+    torch.testing.assert_close(twice, torch.autograd.grad(once.square().sum(), inputs)[0])
+
+
+def refuse(*_: object) -> None:
+    raise RuntimeError("the cpu support")
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("how", ["missing", "refuses", "refuses the backward pass"])
+def test_without_an_operator_a_layer_is_computed_plainly(
+    operator: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, inputs = frozen(), torch.randn(3, 96, requires_grad=True)
+    expected = layer(inputs)
+    (gradient,) = torch.autograd.grad(expected.sum(), inputs, retain_graph=True)
+    if how == "missing":
+        monkeypatch.setattr(torch.ops, "mkldnn", object())
+    elif how == "refuses":
+        monkeypatch.setattr(torch.ops.mkldnn, operator, refuse)
+    with prepacked(layer) as laid_out:
+        found = layer(inputs)
+        if how == "refuses the backward pass":
+            monkeypatch.setattr(torch.ops.mkldnn, operator, refuse)
+        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(torch.autograd.grad(found.sum(), inputs)[0], gradient)
+        assert laid_out() == 0
+        torch.testing.assert_close(layer(inputs), expected)
 
 
 @needs_layouts
@@ -95,9 +149,8 @@ def laid_out(name: str) -> int:
 @needs_layouts
 def test_each_frozen_layer_is_laid_out_once_each_way_and_what_trains_never() -> None:
     layers = 4 * budget.GPT2["n_layer"]
-    put_aside = 1  # the head that peft copied before it let the copy train
-    assert laid_out("ln_tuning") == 2 * layers + put_aside
-    assert laid_out("lora") == 2 * layers - 1 + put_aside  # nothing asks for the gradient of what the first one reads
+    assert laid_out("ln_tuning") == 2 * layers
+    assert laid_out("lora") == 2 * layers - 1  # nothing asks for the gradient of what the first one reads
     assert laid_out("full") == 0
 
 
@@ -177,8 +230,34 @@ def test_a_weight_that_two_modules_share_stays() -> None:
 @needs_layouts
 def test_a_run_computes_with_layouts(gpt2: Path, texts: Path, tmp_path: Path) -> None:
     with profile(activities=[ProfilerActivity.CPU]) as seen:
-        ran("lora", gpt2, texts, tmp_path)
+        outcome = ran("lora", gpt2, texts, tmp_path)
     assert layouts(seen) > 0
+    assert outcome.laid_out == 2 * 4
+
+
+def test_a_run_without_the_operators_is_computed_plainly(
+    gpt2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_reorder_linear_weight", refuse)
+    assert ran("lora", gpt2, texts, tmp_path, max_steps=1).laid_out == 0
+
+
+def test_layers_on_a_processor_without_avx_512() -> None:
+    """What the processor can do is asked once, when torch is imported."""
+    code = """
+import torch
+from bench.model.prepacked import prepacked
+for dtype in (torch.float32, torch.bfloat16):
+    layer = torch.nn.Linear(96, 160).requires_grad_(False).to(dtype)
+    inputs = torch.randn(2, 3, 96, dtype=dtype)
+    expected = layer(inputs)
+    with prepacked(layer) as laid_out:
+        torch.testing.assert_close(layer(inputs), expected)
+        print(laid_out())
+"""
+    as_on_avx2 = environment(ATEN_CPU_CAPABILITY="avx2", ONEDNN_MAX_CPU_ISA="AVX2")
+    done = subprocess.run([sys.executable, "-c", code], env=as_on_avx2, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[1] == "0"
 
 
 def test_all_is_as_before_even_after_an_error() -> None:

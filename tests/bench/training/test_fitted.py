@@ -110,10 +110,10 @@ class Runs(NamedTuple):
 @pytest.fixture(scope="module")
 def runs(gpt2: Path, texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     scratch = tmp_path_factory.mktemp("scratch")
-    own = ran("probe", gpt2, texts, scratch, cache=False)
+    own = ran("probe", gpt2, texts, scratch, feature_cache=False)
     left = list(scratch.glob("features-*"))
-    ran("head", gpt2, texts, scratch, cache=True)
-    return Runs(own, ran("probe", gpt2, texts, scratch, cache=True), left)
+    ran("head", gpt2, texts, scratch)
+    return Runs(own, ran("probe", gpt2, texts, scratch), left)
 
 
 def test_a_run_takes_no_steps_and_the_features_that_another_method_left(runs: Runs) -> None:
@@ -179,4 +179,4 @@ def test_a_run_refuses_to_fit_to_features_that_change(
 ) -> None:
     monkeypatch.setitem(methods.registry._registered, "fits", FitsToWhatChanges)
     with pytest.raises(methods.MethodError, match=r"fits fits one head to fixed features, and GPT2For.* has none such"):
-        ran("fits", gpt2, texts, tmp_path, cache=True)
+        ran("fits", gpt2, texts, tmp_path)

@@ -39,7 +39,7 @@ CONTRACT = {
     "backbone": "name source revision parameters",
     "data": "name source fingerprint styles sizes max_length",
     "data.sizes": "train validation test",
-    "training": "epochs steps batch_size learning_rate dtype device threads padding_share feature_cache",
+    "training": "epochs steps batch_size learning_rate dtype device threads padding_share feature_cache laid_out",
     "parameters": "trainable total adapter_bytes",
     "quality": "test epochs best_epoch predictions",
     "quality.test": "accuracy macro_f1 loss per_category",
