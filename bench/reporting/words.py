@@ -72,7 +72,7 @@ def headings(found: Sequence[Comparison]) -> list[str]:
 
 
 def introduction(comparison: Comparison) -> list[Paragraph]:
-    """Say which preset it is and what that means, with a warning where the backbone was never trained."""
+    """Say which preset it is and what that means, and warn of a backbone never trained and of what the texts lack."""
     record = comparison.newest
     backbone, data = record.backbone, record.data
     said = [
@@ -90,6 +90,7 @@ def introduction(comparison: Comparison) -> list[Paragraph]:
                 tone="warning",
             )
         )
+    said += [paragraph(note, tone="warning") for note in data.notes or ()]
     return said
 
 
