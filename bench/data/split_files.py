@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,7 +188,8 @@ def _matching(base: Path, pattern: object, readme: Path) -> list[Path]:
         raise UsageError(f"{readme}: data_files names {name}, which isn't in this folder")
     if (base / name).is_file():
         return [base / name]
-    found = sorted(file for file in base.glob(name) if file.is_file())
+    names = sorted(glob(name, root_dir=base, recursive=True))  # noqa: PTH207  # Path.glob knows fewer of fsspec's patterns
+    found = [base / file for file in names if (base / file).is_file()]
     if not found:
         raise UsageError(f"{readme}: data_files names {name}, and there is no such file")
     return found

@@ -92,6 +92,20 @@ def test_a_snapshot_whose_readme_says_which_file_is_which(tmp_path: Path) -> Non
     assert [corpus.frames[s]["text"][0][0] for s in ("train", "validation", "test")] == ["c", "b", "a"]
 
 
+def test_a_snapshot_whose_validation_lacks_most_styles_is_taken_as_it_is(tmp_path: Path) -> None:
+    """As AuthorMix is: 14 styles, 8 of which have no validation passages."""
+    styles = [f"author {i:02}" for i in range(14)]
+    for split, there in (("train", styles), ("validation", styles[:6]), ("test", styles)):
+        rows = [(f"{split} {style} {i}", style) for style in there for i in range(3)]
+        _write(tmp_path / "data" / f"{split}-00000-of-00001.parquet", rows)
+    files = "".join(f"  - split: {s}\n    path: data/{s}-*\n" for s in ("train", "validation", "test"))
+    (tmp_path / "README.md").write_text(f"---\nconfigs:\n- config_name: default\n  data_files:\n{files}---\n")
+    corpus = load_hub(tmp_path, "someone/texts", "abc123")
+    assert [len(corpus.frames[split]) for split in ("train", "validation", "test")] == [42, 18, 42]
+    [note] = corpus.notes
+    assert "validation split has no passages of 8 of 14 styles ('author 06', 'author 07'" in note
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
 def test_one_file_is_split_within_each_style(tmp_path: Path, kind: str) -> None:
     _write(tmp_path / f"mine.{kind}", _texts("text", 50))

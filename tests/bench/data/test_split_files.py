@@ -108,6 +108,7 @@ def test_the_readme_of_a_data_set_on_the_hub_says_which_files(tmp_path: Path) ->
     "data_files",
     [
         "    train: b.csv\n    dev: [c.csv]\n    test: a.csv\n",
+        "    train: '**b.csv'\n    validation: '**/c*'\n    test: a.csv\n",
         "  - {split: train, path: [b.csv]}\n  - {split: validation, path: c.csv}\n  - {split: test, path: 'a*'}\n",
     ],
 )
@@ -137,6 +138,7 @@ def test_a_readme_without_data_files_leaves_it_to_the_names(tmp_path: Path) -> N
     [
         ("configs: [\n", "its YAML, between the lines of ---, can't be read"),
         (LISTED.replace("data/test-*", "data/none-*"), "names data/none-*, and there is no such file"),
+        (LISTED.replace("data/test-*", "''"), "data_files names , and there is no such file"),
         (LISTED.replace("data/test-*", "../test-*"), "names ../test-*, which isn't in this folder"),
         (LISTED.replace("data/test-*", "/etc/passwd"), "which isn't in this folder"),
         (LISTED.replace("data/test-*", "https://x.org/a.csv"), "which isn't in this folder"),
