@@ -154,4 +154,4 @@ def test_a_readme_that_cannot_be_followed_is_refused(tmp_path: Path, readme: str
 def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path) -> None:
     folder = _make(tmp_path / "secret", *THREE)
     folder.chmod(0)
-    _refused(folder, "secret: can't be read: Permission denied")
+    _refused(folder, "secret", "can't be read: Permission denied")
