@@ -147,9 +147,12 @@ def _tell(contents: Contents, missing: list[str]) -> None:
 
 def _read(folder: Path) -> tuple[Path, Contents]:
     """Read the store in a folder that was named."""
-    if not folder.is_dir():
-        raise UsageError(f"no store at {folder}{_nearest(folder)}; `python -m bench run` makes one")
-    contents = _contents(folder)
+    try:
+        if not folder.is_dir():
+            raise UsageError(f"no store at {folder}{_nearest(folder)}; `python -m bench run` makes one")
+        contents = _contents(folder)
+    except OSError as error:
+        raise UsageError(f"{folder} can't be read: {error.strerror}") from error
     if not (contents.records or contents.unreadable) and (below := _stores(folder)):
         names = ", ".join(map(str, below))
         raise UsageError(f"{folder} holds no records, but folders in it do; name one of them: {names}")

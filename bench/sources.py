@@ -118,7 +118,10 @@ def _local_model(model: str | None) -> BackboneRef | None:
         return None
     if not folder.is_dir():
         raise UsageError(f"--model {model}: not a folder; name the one that save_pretrained wrote")
-    found = backbone.local(folder)
+    try:
+        found = backbone.local(folder)
+    except OSError as error:
+        raise UsageError(f"--model {model}: {error.filename or folder} can't be read: {error.strerror}") from error
     backbone.check(found)
     return found
 
@@ -132,7 +135,7 @@ def _existing(name: str | None, option: str) -> Path | None:
         if path.exists():
             return path
     except OSError as error:
-        raise UsageError(f"{option} {name}: can't be looked at: {error.strerror}") from error
+        raise UsageError(f"{option} {name}: can't be read: {error.strerror}") from error
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or path.suffix in {".jsonl", ".csv", ".parquet"}:
         raise UsageError(f"{option} {name}: no such file or folder")
     return None

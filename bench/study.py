@@ -108,6 +108,8 @@ def prepare(request: Request) -> Prepared:
     if sources.fallback:
         console.warn("This is not GPT-2 124M on AuthorMix", _explain(sources, sources.fallback))
     corpus = sources.corpus
+    if corpus.notes:
+        console.warn(f"The texts of {corpus.name}", "\n".join(corpus.notes))
     chosen = request.variants(sources.learning_rates)
     training = TrainingSpec(
         epochs=request.epochs or sources.defaults.epochs,
@@ -192,7 +194,10 @@ def run(request: Request) -> tuple[Store, list[Record]]:
 def _holds_records(request: Request) -> bool:
     """Tell whether there may be nothing to run; which store it is depends on sources that aren't known yet."""
     folder, pattern = (request.results, "*.json") if request.results else (Path("results"), "*/*.json")
-    return any(folder.glob(pattern))
+    try:
+        return any(folder.glob(pattern))
+    except OSError:  # which is said where the store is made
+        return False
 
 
 def _run(prepared: Prepared, plan: resume.Plan, damaged: Sequence[Path], request: Request) -> dict[str, Record]:
@@ -291,7 +296,9 @@ def _shared(prepared: Prepared, contents: backbone.Contents, truncated: int) -> 
             max_length=study.training.max_length,
             majority=_majority(corpus),
             duplicates=corpus.duplicates,
+            repeated=Sizes(**corpus.repeated),
             truncated=truncated,
+            notes=list(corpus.notes),
         ),
         environment=facts.environment(study.training.device, facts.command_line()),
     )

@@ -222,6 +222,10 @@ def test_a_folder_that_is_not_there_is_refused_with_the_nearest_name(results: Pa
     assert "did you mean results/demo?" in _mistake("results/demmo", cwd=results)
 
 
+def test_a_name_that_no_file_system_takes_is_refused(results: Path) -> None:
+    assert "can't be read: File name too long" in _mistake("x" * 300, cwd=results)
+
+
 def test_a_folder_of_stores_is_refused_with_their_names(results: Path) -> None:
     line = _mistake("results", cwd=results)
     assert "results/custom" in line

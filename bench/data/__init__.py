@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bench.data.batches import collate, eval_batches, parts_of_similar_length, train_batches
-from bench.data.corpus import SPLITS, Corpus, text_hash
+from bench.data.corpus import Corpus
+from bench.data.frames import SPLITS, text_hash
 from bench.data.loader import load_hub, load_local
 from bench.data.open_authors import held_out_documents, load_open_authors
 from bench.data.tokens import Splits, TokenSplit, tokenise

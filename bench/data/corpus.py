@@ -9,42 +9,39 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
-
+from bench.data.frames import SPLITS, subset, text_hash
+from bench.data.splitting import split_by_hash
 from bench.errors import UsageError
+from bench.labels import lookalikes
 from methods import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-Split = Literal["train", "validation", "test"]
+    import pandas as pd
+
+    from bench.data.frames import Split
+
 Source = Literal["hub", "local", "embedded"]
 
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-COLUMNS = ("text", "style", "category", "document")
-
-
-def text_hash(text: str) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of the text in UTF-8: a passage's name in predictions."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def frame(rows: Iterable[tuple[str, str, str, str | None]]) -> pd.DataFrame:
-    """Rows of text, style, category and document (None where a text's work isn't known) as a frame."""
-    return pd.DataFrame(list(rows), columns=list(COLUMNS), dtype=object)
+_NAMED = 12
+"""So many names a note tells."""
+_LONGEST = 80
+"""So many characters of each."""
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
     """The three splits as frames with the columns text, style, category and document.
 
-    `revision` is a commit on the Hub, else None.
+    `revision` is a commit on the Hub, else None; `said` is what was noted when the splits were made.
     """
 
     name: str
     source: Source
     revision: str | None
     frames: dict[Split, pd.DataFrame]
+    said: tuple[str, ...] = ()
 
     @cached_property
     def styles(self) -> tuple[str, ...]:
@@ -63,6 +60,22 @@ class Corpus:
         return sum(count > 1 for count in splits.values())
 
     @cached_property
+    def repeated(self) -> dict[Split, int]:
+        """How many passages of each split have a text that stands earlier in the same split."""
+        return {split: int(rows["text"].duplicated().sum()) for split, rows in self.frames.items()}
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know before trusting the figures, in whole sentences; often nothing."""
+        missing = ((split, set(self.styles) - set(self.frames[split]["style"])) for split in SPLITS[1:])
+        return (
+            *self.said,
+            *(_lacking(split, styles, len(self.styles)) for split, styles in missing if styles),
+            *_alike("style", self.styles),
+            *_alike("category", self.categories),
+        )
+
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over every passage's split, text, style and category, in order."""
         digest = hashlib.sha256()
@@ -75,12 +88,13 @@ class Corpus:
         """Keep some categories, and of the train passages `train_size`, each style keeping its share (at least one).
 
         Which passages stay is decided by their hashes: the same on every machine and for every seed.
+        Categories without validation passages get a tenth of their train passages as such, which is noted.
         Raises UsageError for an unknown category, for what leaves fewer than two styles, and for an impossible size.
         """
-        frames = self.frames if categories is None else self._of(categories)
-        if train_size is not None:
-            frames = {**frames, "train": _stratified(frames["train"], train_size)}
-        return replace(self, frames=frames)
+        chosen = self if categories is None else self._of(categories)
+        if train_size is None:
+            return chosen
+        return replace(chosen, frames={**chosen.frames, "train": _stratified(chosen.frames["train"], train_size)})
 
     def majority(self) -> tuple[str, float]:
         """Train's most frequent style (the first by name among equals) and the accuracy on test of always naming it."""
@@ -88,15 +102,19 @@ class Corpus:
         style = min(counts, key=lambda name: (-counts[name], name))
         return style, float((self.frames["test"]["style"] == style).mean())
 
-    def _of(self, categories: Sequence[str]) -> dict[Split, pd.DataFrame]:
+    def _of(self, categories: Sequence[str]) -> Corpus:
         for name in categories:
             if name not in self.categories:
                 raise UsageError(
                     f"no category {name!r} in {self.name}{did_you_mean(name, self.categories)}; "
                     f"it has {', '.join(self.categories)}"
                 )
-        frames = {split: _subset(rows, rows["category"].isin(categories)) for split, rows in self.frames.items()}
+        frames = {split: subset(rows, rows["category"].isin(categories)) for split, rows in self.frames.items()}
         chosen = ", ".join(categories)
+        said = self.said
+        if frames["validation"].empty:
+            frames |= {**split_by_hash(frames["train"], ("validation",)), "test": frames["test"]}
+            said += (f"No validation passages in the category {chosen}: a tenth of the train passages stand in.",)
         for split in SPLITS:
             if frames[split].empty:
                 raise UsageError(f"{self.name} has no {split} passages in the category {chosen}; choose more of them")
@@ -106,42 +124,28 @@ class Corpus:
         strange = sorted((set(frames["validation"]["style"]) | set(frames["test"]["style"])) - set(styles))
         if strange:
             raise UsageError(f"{self.name} has no train passages of {strange[0]!r} in the category {chosen}")
-        return frames
+        return replace(self, frames=frames, said=said)
 
 
-def finish(frames: dict[Split, pd.DataFrame]) -> dict[Split, pd.DataFrame]:
-    """Give each style that has no validation passages a tenth of its train passages: those whose hashes come first."""
-    train, validation = frames["train"], frames["validation"]
-    lacking = sorted(set(train["style"]) - set(validation["style"]))
-    moved = pd.Series(False, index=train.index)
-    for style in lacking:
-        own = train["style"] == style
-        moved |= own & train["text"].isin(_tenth(train["text"][own]))
-    return {
-        **frames,
-        "train": _subset(train, ~moved),
-        "validation": pd.concat([validation, train[moved]], ignore_index=True),
-    }
+def _lacking(split: Split, styles: set[str], of: int) -> str:
+    figures = "its accuracy and loss say" if split == "validation" else "the scores say"
+    share = f"{len(styles)} of {of} styles ({_list(sorted(styles))})"
+    return f"The {split} split has no passages of {share}: {figures} nothing about them."
 
 
-def split_by_hash(rows: pd.DataFrame) -> dict[Split, pd.DataFrame]:
-    """Split 80/10/10 within each style, in the order of the texts' hashes; a text that occurs twice stays whole."""
-    belongs = pd.Series("train", index=rows.index)
-    for style in sorted(set(rows["style"])):
-        own = rows["style"] == style
-        test = _tenth(rows["text"][own])
-        rest = own & ~rows["text"].isin(test)
-        validation = _tenth(rows["text"][rest], of=int(rows["text"][own].nunique()))
-        belongs[own & rows["text"].isin(test)] = "test"
-        belongs[rest & rows["text"].isin(validation)] = "validation"
-    return {split: _subset(rows, belongs == split) for split in SPLITS}
+def _alike(what: str, names: Iterable[str]) -> list[str]:
+    return [
+        f"{_list(group)} look alike but are {len(group)} names of a {what}; if one is meant, write it in one way."
+        for group in lookalikes(names)
+    ]
 
 
-def _tenth(texts: Iterable[str], of: int | None = None) -> set[str]:
-    """A tenth (of `of`, by default of how many there are) of the different texts, at least one, but never all."""
-    ordered = sorted(set(texts), key=text_hash)
-    tenth = max(1, ((of or len(ordered)) + 5) // 10)
-    return set(ordered[: min(tenth, len(ordered) - 1)])
+def _list(names: Sequence[str]) -> str:
+    """Write names so that no two are the same to the eye; of many the first, of a long one its ends."""
+    told = [name if len(name) <= _LONGEST else f"{name[:40]}…{name[-39:]}" for name in map(ascii, names[:_NAMED])]
+    if len(names) > _NAMED:
+        return f"{', '.join(told)} and {len(names) - _NAMED} more"
+    return " and ".join(filter(None, (", ".join(told[:-1]), told[-1])))
 
 
 def _stratified(rows: pd.DataFrame, size: int) -> pd.DataFrame:
@@ -154,7 +158,7 @@ def _stratified(rows: pd.DataFrame, size: int) -> pd.DataFrame:
     quotas = _quotas(counts, size)
     by_hash = rows["text"].map(text_hash).sort_values(kind="stable").index
     ranks = rows["style"].loc[by_hash].groupby(rows["style"]).cumcount().sort_index()
-    return _subset(rows, ranks < rows["style"].map(quotas))
+    return subset(rows, ranks < rows["style"].map(quotas))
 
 
 def _quotas(counts: Counter[str], size: int) -> dict[str, int]:
@@ -165,7 +169,3 @@ def _quotas(counts: Counter[str], size: int) -> dict[str, int]:
     claims = sorted((-count / (2 * quota + 1), style) for style, count in counts.items() for quota in range(1, count))
     won = Counter(style for _, style in claims[: size - len(counts)])
     return {style: 1 + won[style] for style in counts}
-
-
-def _subset(rows: pd.DataFrame, which: pd.Series) -> pd.DataFrame:
-    return rows[which].reset_index(drop=True)

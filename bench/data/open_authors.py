@@ -18,7 +18,8 @@ from itertools import cycle, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bench.data.corpus import SPLITS, Corpus, Split, frame
+from bench.data.corpus import Corpus
+from bench.data.frames import SPLITS, Split, frame
 from bench.errors import UsageError
 
 if TYPE_CHECKING:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     import pyarrow
 
+csv.field_size_limit(2**31 - 1)  # the module's own limit of 131,072 characters is meant for other things than texts
+
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 REQUIRED = ("text", "style", "category")
 
@@ -40,7 +42,10 @@ def read(path: Path) -> list[Passage]:
     if reader is None:
         raise UsageError(f"{path}: not a kind of file that can be read here; use {', '.join(SUFFIXES)}")
     unit = "line" if reader is _jsonl else "row"
-    passages = [_passage(row, f"{path}, {unit} {number}") for number, row in reader(path)]
+    try:
+        passages = [_passage(row, f"{path}, {unit} {number}") for number, row in reader(path)]
+    except OSError as error:
+        raise UsageError(f"{path}: can't be read: {error.strerror or error}") from error
     if not passages:
         raise UsageError(f"{path}: no rows")
     return passages
@@ -140,10 +145,11 @@ def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        table = pq.ParquetFile(path).read()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UsageError(f"{path}: not a Parquet file that can be read: {str(error).splitlines()[0]}") from error
+    with path.open("rb") as file:
+        try:
+            table = pq.ParquetFile(file).read()
+        except (pa.ArrowInvalid, OSError) as error:  # by OSError, too, pyarrow says that the content is wrong
+            raise UsageError(f"{path}: not a Parquet file that can be read: {str(error).splitlines()[0]}") from error
     _check_header(table.column_names, f"{path}, schema")
     kept = [name for name in (*REQUIRED, "document") if name in table.column_names]
     columns = [_values(table[name]) for name in kept]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.data.corpus import SPLITS
+from bench.data.frames import SPLITS
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerFast
 
-    from bench.data.corpus import Corpus, Split
+    from bench.data.corpus import Corpus
+    from bench.data.frames import Split
 
 _FILE = "splits.safetensors"
 _ARRAYS = ("ids", "offsets", "labels")

@@ -10,7 +10,7 @@ from bench.errors import UsageError
 from bench.reporting import provenance, sweeps, tables, words
 from bench.reporting.answer import answer
 from bench.reporting.layout import Layout
-from bench.reporting.model import Cell, Code, Column, Row, Section, Table, paragraph, strong
+from bench.reporting.model import Cell, Code, Column, Row, Section, Table, code, paragraph, strong
 from bench.reporting.reading import reading
 from bench.reporting.text import count
 
@@ -148,15 +148,31 @@ def _pictures(layout: Layout, draw: bool, prefix: str) -> list[Section]:
 def _groups(layout: Layout) -> list[Section]:
     blocks: list[Block] = []
     if by_category := tables.categories(layout):
-        said = (
-            "Accuracy on the test split, mean ± standard deviation over n seeds; in brackets the number of passages. "
-        )
-        blocks += [paragraph(f"{said}The fewer these are, the more is chance."), by_category]
+        said = "Accuracy on the test split, mean ± standard deviation over n seeds"
+        few = f"{_for_the_first(layout, by_category)}; in brackets the number of passages. "
+        blocks += [paragraph(f"{said}{few}The fewer these are, the more is chance."), by_category]
     if by_style := tables.styles(layout):
-        shown, scored = len(by_style.columns) - 1, sum(s.accuracy is not None for s in layout.summaries)
-        which = f", for the first {shown} of {scored}" if shown < scored else ""
-        blocks += [paragraph(f"The share of each style's test passages that are recognised{which}:"), by_style]
+        few = _for_the_first(layout, by_style)
+        blocks += [paragraph(f"The share of each style's test passages that are recognised{few}:"), by_style]
+    blocks += _confusions(layout)
     return [Section("By category and style", tuple(blocks))] if blocks else []
+
+
+def _for_the_first(layout: Layout, table: Table) -> str:
+    """Say that a table has a column only for the first few variants, where it is so."""
+    shown, scored = len(table.columns) - 1, sum(s.accuracy is not None for s in layout.summaries)
+    by_variant = table.columns[0] in layout.columns
+    return "" if by_variant or shown >= scored else f", for the first {shown} of {scored}"
+
+
+def _confusions(layout: Layout) -> list[Block]:
+    """The most frequent mistakes of the best variant, where there are more styles than its picture has room for."""
+    best = layout.analysis.best_predicted
+    outcomes = layout.analysis.outcomes[best] if best is not None else None
+    if best is None or outcomes is None or len(outcomes.styles) <= tables.MANY_STYLES:
+        return []
+    table = tables.confusions(outcomes)
+    return [paragraph("What ", code(layout.label(best)), " takes for what most often:"), table] if table else []
 
 
 def _differences(layout: Layout) -> list[Section]:

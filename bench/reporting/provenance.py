@@ -83,6 +83,9 @@ def _passages(record: Record) -> str:
     said += f"{len(data.styles)} styles in {len(data.categories)} categories"
     if data.duplicates:
         said += f"; {count(data.duplicates)} texts stand in more than one split"
+    if data.repeated and (repeated := data.repeated.model_dump()) and any(repeated.values()):
+        listed = ", ".join(f"{count(number)} of {split}" for split, number in repeated.items() if number)
+        said += f"; texts that stand earlier in the same split: {listed}"
     if data.truncated:
         said += f"; {count(data.truncated)} cut at {data.max_length} tokens"
     return said

@@ -5,21 +5,32 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bench import stats
 from bench.reporting import words
 from bench.reporting.model import Cell, Column, Row, Table, Unit
-from bench.reporting.text import count
+from bench.reporting.text import count, told_apart
+from bench.stats import Summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from bench.reporting.layout import Layout
-    from bench.stats import Analysis, Cost, Estimate, Interval, Machine, Summary
+    from bench.stats import Analysis, Cost, Estimate, Interval, Machine, Outcomes
 
 EPOCHS_SHOWN = 10
 ALPHAS_SHOWN = 12
-STYLES_SHOWN = 20
-STYLE_COLUMNS = 6
+GROUPS_SHOWN = 20
+"""So many styles or categories stand in a table; the others are folded away."""
+CATEGORY_COLUMNS = 8
+"""With more categories than this they are rows."""
+VARIANT_COLUMNS = 6
+"""Where styles or categories are rows, so many variants have a column."""
+MANY_STYLES = 20
+"""A picture has room for so many."""
+CONFUSIONS = 100
+"""So many of the most frequent mistakes are listed where a picture can't show all."""
 COSTS: dict[Cost, str] = {
     "live_peak_bytes": "Memory (live tensors)",
     "trainable": "Trainable parameters",
@@ -205,7 +216,10 @@ def _shown(epochs: Sequence[int], turns: Iterable[int | None]) -> list[int]:
 
 
 def categories(layout: Layout) -> Table | None:
-    """Accuracy within each category, None where there is no more than one."""
+    """Accuracy within each category, None where there is no more than one.
+
+    Few categories are columns, beside every variant; many are rows, for the first few variants.
+    """
     examples = {
         name: group.examples
         for summary in layout.summaries
@@ -215,8 +229,11 @@ def categories(layout: Layout) -> Table | None:
     }
     if len(examples) < 2:
         return None
-    ordered = sorted(examples, key=lambda name: (-examples[name], name))
-    columns = [*layout.columns, *(Column(f"{name} ({count(examples[name])})", Unit.SCORE) for name in ordered)]
+    ordered = {name: examples[name] for name in sorted(examples, key=lambda name: (-examples[name], name))}
+    if len(ordered) > CATEGORY_COLUMNS:
+        return _groups_as_rows(layout, ordered, Summary.category_accuracy, "Category", "categories")
+    written = told_apart(ordered)
+    columns = [*layout.columns, *(Column(f"{written[n]} ({count(examples[n])})", Unit.SCORE) for n in ordered)]
     rows = {
         place: Row((*layout.cells(place), *(score(summary.category_accuracy(name)) for name in ordered)))
         for place, summary in enumerate(layout.summaries)
@@ -227,22 +244,62 @@ def categories(layout: Layout) -> Table | None:
 
 def styles(layout: Layout) -> Table | None:
     """The share of each style's passages that the first few variants recognise, None where no style is told."""
-    first = [place for place in layout.order if layout.summaries[place].accuracy][:STYLE_COLUMNS]
-    scored = [run.quality.test.per_style for p in first for run in layout.summaries[p].runs if run.quality]
+    scored = [run.quality.test.per_style for p in _first(layout) for run in layout.summaries[p].runs if run.quality]
     examples = {name: found.examples for per_style in scored for name, found in per_style.items()}
-    if not examples:
-        return None
-    columns = (Column("Style"), *(Column(layout.label(place), Unit.SCORE) for place in first))
+    return _groups_as_rows(layout, dict(sorted(examples.items())), _style, "Style", "styles") if examples else None
+
+
+def _first(layout: Layout) -> list[int]:
+    """The variants that have a column where columns are few."""
+    return [place for place in layout.order if layout.summaries[place].accuracy][:VARIANT_COLUMNS]
+
+
+def _groups_as_rows(
+    layout: Layout,
+    examples: Mapping[str, int],
+    estimate: Callable[[Summary, str], Estimate | None],
+    title: str,
+    noun: str,
+) -> Table:
+    """A row for each name in `examples`, which has its number of passages, and a column for each of a few variants."""
+    first, written = _first(layout), told_apart(examples)
+    columns = (Column(title), *(Column(layout.label(place), Unit.SCORE) for place in first))
     rows = tuple(
-        Row((Cell(name, mark=f" ({count(number)})"), *(score(_style(layout.summaries[p], name)) for p in first)))
-        for name, number in sorted(examples.items())
+        Row(
+            (
+                Cell(written[name], mark=f" ({count(number)})"),
+                *(score(estimate(layout.summaries[place], name)) for place in first),
+            )
+        )
+        for name, number in examples.items()
     )
-    return _folded(columns, rows, STYLES_SHOWN, "styles")
+    return _folded(columns, rows, GROUPS_SHOWN, noun)
 
 
 def _style(summary: Summary, name: str) -> Estimate | None:
     found = [run.quality.test.per_style.get(name) for run in summary.runs if run.quality]
     return stats.estimate(scores.accuracy for scores in found if scores)
+
+
+def confusions(outcomes: Outcomes) -> Table | None:
+    """Which styles are most often taken for which, over all seeds; None where no mistake was made."""
+    mistakes = outcomes.confusions * (1 - np.eye(len(outcomes.styles), dtype=int))
+    passages = outcomes.confusions.sum(axis=1)
+    written = told_apart(outcomes.styles)
+    pairs = [divmod(int(place), len(outcomes.styles)) for place in np.argsort(-mistakes, axis=None, kind="stable")]
+    rows = tuple(
+        Row(
+            (
+                Cell(written[outcomes.styles[true]], mark=f" ({count(passages[true] / len(outcomes.seeds))})"),
+                Cell(written[outcomes.styles[named]]),
+                Cell(float(mistakes[true, named] / passages[true])),
+            )
+        )
+        for true, named in pairs[:CONFUSIONS]
+        if mistakes[true, named]
+    )
+    columns = (Column("Style"), Column("taken for"), Column("Share of its passages", Unit.SCORE))
+    return _folded(columns, rows, GROUPS_SHOWN, "of the most frequent") if rows else None
 
 
 def differences(layout: Layout) -> Table | None:

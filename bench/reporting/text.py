@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from typing import TYPE_CHECKING
 
+from bench.labels import look
 from bench.reporting.model import Unit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bench.reporting.model import Cell, Column
 
 ABSENT = "–"
@@ -117,6 +121,26 @@ def clean(text: str, limit: int = 300) -> str:
     line = " ".join(text[: 4 * limit].split())
     visible = "".join(map(_visible, line))
     return visible if len(visible) <= limit and len(text) <= 4 * limit else visible[: limit - 1] + "…"
+
+
+def told_apart(names: Iterable[str], limit: int = 44) -> dict[str, str]:
+    """Return each name as `clean` would, but so that no two look the same: with quotes and escapes where they would.
+
+    Where that doesn't help either, as of two long names whose ends are cut, they are numbered.
+    """
+    shown = {name: clean(name, limit) for name in sorted(set(names))}
+    for name in _alike(shown):
+        shown[name] = clean(ascii(name), limit)
+    for number, name in enumerate(_alike(shown), start=1):
+        mark = f" #{number}"
+        shown[name] = clean(ascii(name), limit - len(mark)) + mark
+    return shown
+
+
+def _alike(shown: dict[str, str]) -> list[str]:
+    looks = {name: look(text) for name, text in shown.items()}
+    counted = Counter(looks.values())
+    return [name for name in shown if counted[looks[name]] > 1]
 
 
 def clean_lines(text: str, limit: int = 2000) -> str:

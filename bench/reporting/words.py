@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import stats
 from bench.reporting.model import Paragraph, code, paragraph, strong
-from bench.reporting.text import count
+from bench.reporting.text import count, told_apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -72,7 +72,7 @@ def headings(found: Sequence[Comparison]) -> list[str]:
 
 
 def introduction(comparison: Comparison) -> list[Paragraph]:
-    """Say which preset it is and what that means, with a warning where the backbone was never trained."""
+    """Say which preset it is and what that means, and warn of a backbone never trained and of what the texts lack."""
     record = comparison.newest
     backbone, data = record.backbone, record.data
     said = [
@@ -90,6 +90,7 @@ def introduction(comparison: Comparison) -> list[Paragraph]:
                 tone="warning",
             )
         )
+    said += [paragraph(note, tone="warning") for note in data.notes or ()]
     return said
 
 
@@ -118,11 +119,12 @@ def paired(analysis: Analysis, reference: str) -> list[Paragraph]:
 
 def majority_note(comparison: Comparison) -> Paragraph:
     """Say what the row of the baseline is."""
+    style = comparison.majority.style
     return paragraph(
         "The row ",
         strong("majority class"),
         " is the baseline that always names the train split's most frequent style, ",
-        code(comparison.majority.style),
+        code(told_apart([style, *comparison.newest.data.styles], limit=80)[style]),
         ".",
     )
 

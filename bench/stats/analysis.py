@@ -52,6 +52,11 @@ class Analysis:
     clustered: bool
     fronts: tuple[Front, ...]
 
+    @property
+    def best_predicted(self) -> int | None:
+        """The summary with the highest mean accuracy among those whose predictions are known."""
+        return next((place for place, outcomes in enumerate(self.outcomes) if outcomes), None)
+
     @cached_property
     def above_majority(self) -> tuple[bool, ...]:
         """Which are known to do better than always naming the most frequent style."""

@@ -41,6 +41,13 @@ class Outcomes:
         """Which examples are classified right, booleans [seeds, examples]."""
         return np.asarray(self.predictions == self.labels)
 
+    @cached_property
+    def confusions(self) -> NDArray[Any]:
+        """How often each style (row) was named as each (column), over all seeds, counts [styles, styles]."""
+        styles = len(self.styles)
+        pairs = styles * self.labels + self.predictions
+        return np.bincount(pairs.ravel(), minlength=styles * styles).reshape(styles, styles)
+
 
 class _Unreadable(Exception):
     """Why a run's predictions can't be used, in words."""

@@ -76,7 +76,9 @@ class Data(Part):
     max_length: int
     majority: Majority
     duplicates: int = Field(description="texts that stand in more than one split")
+    repeated: Sizes | None = Field(default=None, description="passages whose text stands earlier in the same split")
     truncated: int | None = Field(default=None, description="passages longer than max_length tokens")
+    notes: list[str] | None = Field(default=None, description="what was warned of: styles that a split lacks, say")
 
 
 class Training(Part):

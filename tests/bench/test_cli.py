@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MARK = "=== told ==="
+LONG = "x" * 300
+"""A name that no file system takes."""
 
 EVERY = """
 import json, sys, traceback
@@ -85,6 +87,11 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
 FILES: dict[str, tuple[Callable[[Folders], list[str]], list[str]]] = {
     "no such texts": (lambda f: ["--data", str(f["work"] / "none")], ["--data", "none: no such file or folder"]),
     "no such file": (lambda f: ["--data", "none.jsonl"], ["--data none.jsonl: no such file or folder"]),
+    "texts of a name too long": (lambda f: ["--data", LONG], ["--data xxx", "can't be read: File name too long"]),
+    "two files for train": (
+        lambda f: ["--data", str(f["copied"])],
+        ["several files for the train split: train (1).jsonl, train.jsonl"],
+    ),
     "a file of another kind": (lambda f: ["--data", str(f["work"] / "notes.txt")], ["notes.txt", ".jsonl"]),
     "a folder without test": (lambda f: ["--data", str(f["untested"])], ["no file for the test split"]),
     "unknown category": (
@@ -95,6 +102,8 @@ FILES: dict[str, tuple[Callable[[Folders], list[str]], list[str]]] = {
     "too large": (lambda f: ["--data", str(f["texts"]), "--train-size", "38"], ["--train-size 38", "from 3 to 37"]),
     "too small": (lambda f: ["--data", str(f["texts"]), "--train-size", "2"], ["--train-size 2", "from 3 to 37"]),
     "no such model": (lambda f: ["--model", str(f["work"] / "none")], ["--model", "none: no such file or folder"]),
+    "a model of a name too long": (lambda f: ["--model", LONG], ["--model xxx", "can't be read: File name too long"]),
+    "weights that can't be read": (lambda f: ["--model", str(f["looping"])], ["model.safetensors can't be read"]),
     "a model that is a file": (lambda f: ["--model", str(f["work"] / "notes.txt")], ["notes.txt: not a folder"]),
     "no config": (lambda f: ["--model", str(f["texts"])], ["no config.json there"]),
     "config that isn't JSON": (lambda f: ["--model", str(f["garbled"])], ["config.json"]),
@@ -130,6 +139,10 @@ FILES: dict[str, tuple[Callable[[Folders], list[str]], list[str]]] = {
         lambda f: ["--model", str(f["gpt2"]), "--data", str(f["texts"]), "--results", str(f["work"] / "notes.txt")],
         ["--results", "notes.txt"],
     ),
+    "results of a name too long": (
+        lambda f: ["--model", str(f["gpt2"]), "--data", str(f["texts"]), "--results", LONG],
+        ["--results xxx", "File name too long"],
+    ),
     "adapters in a file": (
         lambda f: [
             *["--model", str(f["gpt2"]), "--data", str(f["texts"])],
@@ -156,9 +169,13 @@ def folders(texts: Path, gpt2: Path, tmp_path_factory: pytest.TempPathFactory) -
         return work / name
 
     config = json.loads((gpt2 / "config.json").read_text())
+    looping = broken("looping", gpt2, "*.safetensors")
+    (looping / "model.safetensors").symlink_to("model.safetensors")
     return {
         "work": work,
         "texts": texts,
+        "looping": looping,
+        "copied": broken("copied", texts, **{"train (1)_jsonl": ""}),
         "gpt2": gpt2,
         "untested": broken("untested", texts, "test.*"),
         "garbled": broken("garbled", gpt2, config_json="{"),

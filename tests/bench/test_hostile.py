@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STYLES = {"ann": "../../ann`|<img src=x>", "bob": "\x1b[2J\x1b]0;bob\x07\u202e" + "b" * 10_000}
+STYLES["cat"] = f"{STYLES['ann']}\u00a0"
 CATEGORY = "a|b\n# <script>\u2028[x](http://y)"
 MODEL = "gpt2 `|<b>\x1b[31m\u202e"
 
@@ -69,6 +70,21 @@ def test_the_record_keeps_every_name_as_it_is(work: Path, done: subprocess.Compl
     [record] = Store(work / "store").read().records
     assert set(record.data.styles) == set(STYLES.values())
     assert (record.data.categories, record.backbone.name) == ([CATEGORY], MODEL)
+
+
+def test_names_that_look_alike_are_warned_of_once_and_told_apart(
+    work: Path, done: subprocess.CompletedProcess[str]
+) -> None:
+    [record] = Store(work / "store").read().records
+    assert record.data.notes is not None
+    [note] = record.data.notes
+    assert ascii(STYLES["ann"]) in note
+    assert ascii(STYLES["cat"]) in note
+    told = " ".join(done.stderr.replace("│", " ").split())
+    assert told.count("look alike but are 2 names of a style") == 1
+    text = markdown.render(report(Store(work / "store").read()))
+    assert r"ann\`\|&lt;img src=x&gt;' (8)" in text
+    assert r"ann\`\|&lt;img src=x&gt;\\xa0' (8)" in text
 
 
 def test_the_page_shows_names_and_obeys_none(work: Path, done: subprocess.CompletedProcess[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from bench.reporting.model import Picture
 from bench.reporting.plots import drawing
 from bench.reporting.plots.view import safe
-from bench.reporting.text import clean, count
+from bench.reporting.tables import MANY_STYLES
+from bench.reporting.text import count, told_apart
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,39 +21,65 @@ if TYPE_CHECKING:
     from bench.reporting.plots.view import View
     from bench.stats import Outcomes
 
-NUMBERED = 20
-"""With more styles than this there is no room for a figure in each cell."""
 FAINT = 0.005
 SHADES = ("#f7fafd", "#08306b")
 
 
+@dataclass(frozen=True)
+class _Matrix:
+    """How often each style (row) was named as each (column), counts [n, n], and what each is called.
+
+    Where `rest` isn't 0, the last row and column stand for so many styles together.
+    """
+
+    counts: NDArray[Any]
+    styles: list[str]
+    rest: int
+
+    @property
+    def shares(self) -> NDArray[Any]:
+        """The counts as parts of their row."""
+        return np.asarray(self.counts / np.maximum(1, self.counts.sum(axis=1, keepdims=True)))
+
+
 def picture(view: View) -> Picture | None:
-    """Draw the confusion matrix of the variant with the highest mean accuracy; None where no predictions are known."""
-    best = next((place for place in view.scored if view.analysis.outcomes[place]), None)
+    """Draw the confusion matrix of the variant with the highest mean accuracy; None where no predictions are known.
+
+    Of many styles, those with the most mistakes stand in it, and the others in one row and column together.
+    """
+    best = view.analysis.best_predicted
     outcomes = view.analysis.outcomes[best] if best is not None else None
     if best is None or outcomes is None:
         return None
-    counts = _counts(outcomes)
-    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    styles = [clean(style, 28) for style in outcomes.styles]
+    matrix = _matrix(outcomes)
+    which = f", of the {len(matrix.styles) - 1} styles with the most mistakes" if matrix.rest else ""
     return Picture(
         name="confusion",
-        title=f"What {view.name(best)} takes for what",
-        alt=_told(view.name(best), shares, styles),
-        svg=drawing.svg(lambda: _draw(shares, styles)),
-        interactive=_interactive(counts, shares, styles, len(outcomes.seeds)),
+        title=f"What {view.name(best)} takes for what{which}",
+        alt=_told(view.name(best), matrix),
+        svg=drawing.svg(lambda: _draw(matrix)),
+        interactive=_interactive(matrix, len(outcomes.seeds)),
     )
 
 
-def _counts(outcomes: Outcomes) -> NDArray[Any]:
-    """How often each style (row) was named as each (column), over all seeds."""
-    styles = len(outcomes.styles)
-    pairs = styles * outcomes.labels + outcomes.predictions
-    return np.bincount(pairs.ravel(), minlength=styles * styles).reshape(styles, styles)
+def _matrix(outcomes: Outcomes) -> _Matrix:
+    counts, written = outcomes.confusions, told_apart(outcomes.styles, 28)
+    styles = [written[style] for style in outcomes.styles]
+    if len(styles) <= MANY_STYLES:
+        return _Matrix(counts, styles, 0)
+    mistakes = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
+    kept = np.sort(np.argsort(-mistakes, kind="stable")[: MANY_STYLES - 1])
+    place = np.full(len(styles), len(kept))
+    place[kept] = np.arange(len(kept))
+    folded = np.zeros((MANY_STYLES, MANY_STYLES), dtype=counts.dtype)
+    np.add.at(folded, (place[:, None], place), counts)
+    rest = len(styles) - len(kept)
+    return _Matrix(folded, [*(styles[i] for i in kept), f"{count(rest)} other styles"], rest)
 
 
-def _draw(shares: NDArray[Any], styles: list[str]) -> Figure:
-    side = 0.42 * len(styles) if len(styles) <= NUMBERED else 8.0
+def _draw(matrix: _Matrix) -> Figure:
+    shares, styles = matrix.shares, matrix.styles
+    side = 0.42 * len(styles)
     name = 0.075 * max(map(len, styles))
     width, height = side + name + 0.9, side + 0.7 * name + 0.6
     figure = drawing.figure(width, height)
@@ -68,16 +96,16 @@ def _draw(shares: NDArray[Any], styles: list[str]) -> Figure:
     ax.xaxis.set_label_position("top")
     for spine in ax.spines.values():
         spine.set_visible(False)
-    if len(styles) <= NUMBERED:
-        for (row, column), share in np.ndenumerate(shares):
-            if share >= FAINT:
-                colour = "white" if share > 0.45 else drawing.INK
-                ax.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=8)
+    for (row, column), share in np.ndenumerate(shares):
+        if share >= FAINT:
+            colour = "white" if share > 0.45 else drawing.INK
+            ax.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=8)
     return figure
 
 
-def _interactive(counts: NDArray[Any], shares: NDArray[Any], styles: list[str], seeds: int) -> str:
-    names = [safe(style) for style in styles]
+def _interactive(matrix: _Matrix, seeds: int) -> str:
+    counts, shares = matrix.counts, matrix.shares
+    names = [safe(style) for style in matrix.styles]
     places = list(range(len(names)))
     told = [
         [
@@ -93,6 +121,7 @@ def _interactive(counts: NDArray[Any], shares: NDArray[Any], styles: list[str], 
         "text": [[f"{100 * share:.0f}" if share >= FAINT else "" for share in row] for row in shares],
         "hovertext": told,
         "hovertemplate": drawing.HOVER,
+        "texttemplate": "%{text}",
         "colorscale": [[0, SHADES[0]], [1, SHADES[1]]],
         "zmin": 0,
         "zmax": 100,
@@ -100,17 +129,17 @@ def _interactive(counts: NDArray[Any], shares: NDArray[Any], styles: list[str], 
         "xgap": 1,
         "ygap": 1,
     }
-    if len(styles) <= NUMBERED:
-        trace["texttemplate"] = "%{text}"
     axis = {"tickvals": places, "ticktext": names, "automargin": True, "showgrid": False}
     layout = {
         "xaxis": {**axis, "tickangle": -45, "title": {"text": "Predicted style"}},
         "yaxis": {**axis, "autorange": "reversed", "title": {"text": "True style; each row adds up to 100%"}},
     }
-    return drawing.plotly([trace], layout, height=min(620, 120 + 32 * len(styles)))
+    return drawing.plotly([trace], layout, height=min(620, 120 + 32 * len(names)))
 
 
-def _told(name: str, shares: NDArray[Any], styles: list[str]) -> str:
+def _told(name: str, matrix: _Matrix) -> str:
+    one_by_one = len(matrix.styles) - bool(matrix.rest)
+    shares, styles = matrix.shares[:one_by_one, :one_by_one], matrix.styles[:one_by_one]
     mistakes = shares * (1 - np.eye(len(styles)))
     worst = np.argsort(-mistakes, axis=None, kind="stable")[:3]
     said = [
@@ -119,5 +148,6 @@ def _told(name: str, shares: NDArray[Any], styles: list[str]) -> str:
         if mistakes[row, column] > 0
     ]
     right = ", ".join(f"{style} {100 * share:.0f}%" for style, share in zip(styles, np.diag(shares), strict=True))
+    others = f", and {count(matrix.rest)} other styles" if matrix.rest else ""
     mistaken = f" It most often takes {'; '.join(said)}." if said else ""
-    return f"Confusion matrix of {name}: share of each style's test passages recognised: {right}.{mistaken}"
+    return f"Confusion matrix of {name}: share of each style's test passages recognised: {right}{others}.{mistaken}"

@@ -2,14 +2,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.data.corpus import SPLITS, Corpus, finish, frame, split_by_hash
+from bench.data.corpus import Corpus
+from bench.data.frames import SPLITS, frame
 from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.data.frames import Split
 
 
 def _rows(style: str, category: str, count: int, mark: str = "") -> list[tuple[str, str, str, str | None]]:
@@ -37,6 +42,71 @@ def test_a_text_in_two_splits_is_counted_once(corpus: Corpus) -> None:
     shared = corpus.frames["train"].iloc[[0, 0, 1]]
     test = pd.concat([corpus.frames["test"], shared], ignore_index=True)
     assert replace(corpus, frames={**corpus.frames, "test": test}).duplicates == 2
+
+
+def test_a_text_that_stands_again_in_its_split_is_counted_there(corpus: Corpus) -> None:
+    assert corpus.repeated == {"train": 0, "validation": 0, "test": 0}
+    train = pd.concat([corpus.frames["train"], corpus.frames["train"].iloc[[3, 3, 5]]], ignore_index=True)
+    found = replace(corpus, frames={**corpus.frames, "train": train})
+    assert found.repeated == {"train": 3, "validation": 0, "test": 0}
+    assert found.duplicates == 0
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_style_that_a_split_lacks_is_noted_and_the_splits_stay(corpus: Corpus, split: Split) -> None:
+    assert corpus.notes == ()
+    rows = corpus.frames[split]
+    poorer = replace(corpus, frames={**corpus.frames, split: rows[rows["style"] != "bob"].reset_index(drop=True)})
+    [note] = poorer.notes
+    assert note.startswith(f"The {split} split has no passages of 1 of 3 styles ('bob')")
+    assert poorer.select().frames["train"].equals(corpus.frames["train"])
+
+
+def test_of_many_styles_that_are_missing_a_note_names_some() -> None:
+    train = frame([row for i in range(500) for row in _rows(f"style {i:03}", "c", 1)])
+    few = frame(_rows("style 000", "c", 1))
+    notes = Corpus("some", "local", None, {"train": train, "validation": few, "test": train}).notes
+    assert len(notes) == 1
+    assert "499 of 500 styles" in notes[0]
+    assert "and 487 more" in notes[0]
+    assert len(notes[0]) < 400
+
+
+ALIKE = [
+    ("ann", "ann "),
+    ("ann", "a\u200bnn"),
+    ("e f", "e\u00a0f"),
+    ("Bront\u00eb", "Bronte\u0308"),
+    ("\ufb01n", "fin"),
+    ("한\u3164", "한"),
+]
+
+
+@pytest.mark.parametrize("names", ALIKE)
+@pytest.mark.parametrize("what", ["style", "category"])
+def test_names_that_look_alike_are_noted_so_that_they_can_be_told_apart(names: tuple[str, str], what: str) -> None:
+    others = {"style": [*names, "zoe"], "category": ["c", "c", "c"]}
+    columns = others if what == "style" else {"style": ["x", "y", "z"], "category": [*names, "zoe"]}
+    rows = frame((f"text {i}", *pair, None) for i, pair in enumerate(zip(*columns.values(), strict=True)))
+    [note] = Corpus("some", "local", None, dict.fromkeys(SPLITS, rows)).notes
+    assert all(ascii(name) in note for name in names)
+    assert "zoe" not in note
+
+
+def test_names_that_differ_to_the_eye_are_not_noted() -> None:
+    rows = frame((name, name, "c", None) for name in ("Ann", "ann", "anna", "Brontë", "Bronte", "a b", "ab"))
+    assert Corpus("some", "local", None, dict.fromkeys(SPLITS, rows)).notes == ()
+
+
+def test_a_category_without_validation_passages_gets_some_of_its_train_passages(corpus: Corpus) -> None:
+    validation = corpus.frames["validation"]
+    poorer = replace(corpus, frames={**corpus.frames, "validation": validation[validation["category"] == "blog"]})
+    found = poorer.select(["novel"])
+    assert Counter(found.frames["validation"]["style"]) == {"ann": 6, "bob": 3}
+    assert Counter(found.frames["train"]["style"]) == {"ann": 54, "bob": 27}
+    assert found.frames["test"].equals(corpus.select(["novel"]).frames["test"])
+    [note] = found.notes
+    assert "a tenth of the train passages stand in" in note
 
 
 @pytest.mark.parametrize("column", ["text", "style", "category"])
@@ -105,36 +175,3 @@ def test_category_that_test_lacks(corpus: Corpus) -> None:
     poorer = replace(corpus, frames={**corpus.frames, "test": test[test["category"] == "blog"]})
     with pytest.raises(UsageError, match="some has no test passages in the category novel"):
         poorer.select(["novel"])
-
-
-def test_a_style_without_validation_gives_a_tenth_of_its_train_passages() -> None:
-    train = frame([*_rows("ann", "novel", 50), *_rows("bob", "novel", 50), *_rows("bob", "novel", 50)])
-    validation = frame(_rows("ann", "novel", 4, "v"))
-    frames = finish({"train": train, "validation": validation, "test": validation})
-    assert Counter(frames["validation"]["style"]) == {"ann": 4, "bob": 10}
-    assert Counter(frames["train"]["style"]) == {"ann": 50, "bob": 90}
-    assert not set(frames["train"]["text"]) & set(frames["validation"]["text"])
-    backwards = finish({"train": train.iloc[::-1].reset_index(drop=True), "validation": validation, "test": validation})
-    assert set(backwards["validation"]["text"]) == set(frames["validation"]["text"])
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    texts=st.lists(st.integers(0, 60), min_size=1, max_size=80),
-    styles=st.lists(st.sampled_from("ab"), min_size=80, max_size=80),
-)
-def test_split_by_hash(texts: list[int], styles: list[str]) -> None:
-    rows = frame((f"text {text}", style, "c", None) for text, style in zip(texts, styles, strict=False))
-    splits = split_by_hash(rows)
-    again = split_by_hash(rows.iloc[::-1].reset_index(drop=True))
-    assert sum(map(len, splits.values())) == len(rows)
-    for style in set(rows["style"]):
-        own = {split: set(part["text"][part["style"] == style]) for split, part in splits.items()}
-        assert not own["train"] & own["test"]
-        assert not own["train"] & own["validation"]
-        assert not own["validation"] & own["test"]
-        everything = sum(map(len, own.values()))
-        assert abs(len(own["test"]) - everything / 10) <= 1
-        assert abs(len(own["validation"]) - everything / 10) <= 1
-        assert own["train"]
-        assert own["test"] == set(again["test"]["text"][again["test"]["style"] == style])

@@ -92,6 +92,20 @@ def test_a_snapshot_whose_readme_says_which_file_is_which(tmp_path: Path) -> Non
     assert [corpus.frames[s]["text"][0][0] for s in ("train", "validation", "test")] == ["c", "b", "a"]
 
 
+def test_a_snapshot_whose_validation_lacks_most_styles_is_taken_as_it_is(tmp_path: Path) -> None:
+    """As AuthorMix is: 14 styles, 8 of which have no validation passages."""
+    styles = [f"author {i:02}" for i in range(14)]
+    for split, there in (("train", styles), ("validation", styles[:6]), ("test", styles)):
+        rows = [(f"{split} {style} {i}", style) for style in there for i in range(3)]
+        _write(tmp_path / "data" / f"{split}-00000-of-00001.parquet", rows)
+    files = "".join(f"  - split: {s}\n    path: data/{s}-*\n" for s in ("train", "validation", "test"))
+    (tmp_path / "README.md").write_text(f"---\nconfigs:\n- config_name: default\n  data_files:\n{files}---\n")
+    corpus = load_hub(tmp_path, "someone/texts", "abc123")
+    assert [len(corpus.frames[split]) for split in ("train", "validation", "test")] == [42, 18, 42]
+    [note] = corpus.notes
+    assert "validation split has no passages of 8 of 14 styles ('author 06', 'author 07'" in note
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
 def test_one_file_is_split_within_each_style(tmp_path: Path, kind: str) -> None:
     _write(tmp_path / f"mine.{kind}", _texts("text", 50))
@@ -110,12 +124,29 @@ def test_one_file_too_small_to_split(tmp_path: Path) -> None:
     _refused(tmp_path / "mine.jsonl", "mine.jsonl: no style has enough different texts for a validation split")
 
 
-def test_a_style_without_validation_passages_gets_some(tmp_path: Path) -> None:
+def test_one_file_whose_rows_name_their_document_keeps_documents_whole(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    rows = [
+        {"text": f"{style} {i}", "style": style, "category": "c", "document": f"{style} {i // 5}"}
+        for style in ("ann", "bob")
+        for i in range(50)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    frames = load_local(path).frames
+    documents = [set(frames[split]["document"]) for split in ("train", "validation", "test")]
+    assert list(map(len, documents)) == [16, 2, 2]
+    assert len(set.union(*documents)) == 20
+    path.write_text("".join(json.dumps(row | {"document": row["style"]}) + "\n" for row in rows), encoding="utf-8")
+    _refused(path, "no style has enough different documents, which are kept whole, for a validation split")
+
+
+def test_splits_that_a_person_made_stay_as_they_are(tmp_path: Path) -> None:
     _folder(tmp_path)
     _write(tmp_path / "validation.jsonl", [("v", "ann")])
     corpus = load_local(tmp_path)
-    assert Counter(corpus.frames["validation"]["style"]) == {"ann": 1, "bob": 1}
-    assert Counter(corpus.frames["train"]["style"]) == {"ann": 10, "bob": 9}
+    assert list(corpus.frames["validation"]["text"]) == ["v"]
+    assert list(corpus.frames["train"]["text"]) == [text for text, _ in _texts("train")]
+    assert "validation split has no passages of 1 of 2 styles ('bob')" in corpus.notes[0]
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
@@ -125,13 +156,20 @@ def test_a_missing_split(tmp_path: Path, split: str) -> None:
 
 
 def test_a_folder_without_data(tmp_path: Path) -> None:
-    _refused(tmp_path, str(tmp_path), "which files hold train, validation and test")
+    _refused(tmp_path, str(tmp_path), "no file for the train split (found: no data)")
 
 
-def test_formats_that_are_mixed(tmp_path: Path) -> None:
-    (_folder(tmp_path) / "test.jsonl").unlink()
+def test_each_split_may_have_a_format_of_its_own(tmp_path: Path) -> None:
+    before = load_local(_folder(tmp_path)).fingerprint
+    (tmp_path / "test.jsonl").unlink()
     _write(tmp_path / "test.csv", _texts("test"))
-    _refused(tmp_path, str(tmp_path), "in one format")
+    assert load_local(tmp_path).fingerprint == before
+
+
+def test_a_folder_whose_name_is_a_pattern_is_read_itself(tmp_path: Path) -> None:
+    _folder(tmp_path / "run1", pattern="{}")
+    _write(_folder(tmp_path / "run[1]") / "test.jsonl", [("itself", "ann"), ("too", "bob")])
+    assert list(load_local(tmp_path / "run[1]").frames["test"]["text"]) == ["itself", "too"]
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])

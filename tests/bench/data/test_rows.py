@@ -63,6 +63,19 @@ def test_csv_takes_every_cell_as_text(tmp_path: Path) -> None:
     assert read(path)[0][:3] == ("NA", "007", "null")
 
 
+def test_a_text_in_csv_may_be_of_any_length(tmp_path: Path) -> None:
+    path = tmp_path / "some.csv"
+    path.write_text(f"text,style,category\n{'red ' * 50_000}end,ann,c\n", encoding="utf-8")
+    assert len(read(path)[0].text) == 200_003
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json", "csv", "parquet"])
+def test_a_file_that_cannot_be_opened_is_not_called_malformed(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"some.{kind}"
+    path.symlink_to(path.name)
+    _refused(path, "can't be read: Too many levels of symbolic links")
+
+
 def test_a_style_may_be_an_integer(tmp_path: Path) -> None:
     path = tmp_path / "some.parquet"
     pq.write_table(pa.table({"text": ["a"], "style": [7], "category": pa.array(["c"]).dictionary_encode()}), path)

@@ -8,7 +8,7 @@ from tokenizers import ByteLevelBPETokenizer, Tokenizer, models, normalizers, pr
 from transformers import PreTrainedTokenizerFast
 
 from bench.data import SPLITS, Corpus, Splits, TokenSplit, tokenise
-from bench.data.corpus import frame
+from bench.data.frames import frame
 from bench.errors import UsageError
 
 if TYPE_CHECKING:

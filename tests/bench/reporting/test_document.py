@@ -153,6 +153,47 @@ def test_accuracy_by_category_is_of_every_method(text: str) -> None:
     assert "± " in _row(section, "ia3")[2]
 
 
+def test_many_categories_are_rows_and_most_of_them_folded() -> None:
+    scores = {"accuracy": 0.5, "macro_f1": 0.5}
+    per_category = {f"topic {i:03}": {**scores, "examples": 300 - i} for i in range(300)}
+    many = {"quality.test.per_category": per_category}
+    section = _section(_rendered(*(make_record(variant, changes=many) for variant in DEMO)), "By category and style")
+    assert "for the first 6 of 7" in section.split("| Category")[0]
+    assert len(_row(section, "topic 000 (300)")) == 7
+    assert max(map(len, section.splitlines())) < 250
+    shown, folded = section.split("| Style")[0].split("<summary>280 more categories</summary>")
+    assert (shown.count("| topic "), folded.count("| topic ")) == (20, 280)
+
+
+def test_names_that_look_alike_are_told_apart_in_every_table() -> None:
+    scores = {"accuracy": 0.5, "macro_f1": 0.5, "examples": 5}
+    style = {"accuracy": 0.5, "f1": 0.5, "examples": 5}
+    alike = {
+        "quality.test.per_category": {"play": scores, "play ": scores},
+        "quality.test.per_style": {"ann": style, "ann\u00a0": style},
+        "data.styles": ["ann", "ann\u00a0"],
+        "data.majority.style": "ann\u00a0",
+    }
+    text = _rendered(make_record(HEAD, changes=alike))
+    assert "'play' (5)" in text
+    assert "'play ' (5)" in text
+    assert "'ann' (5)" in text
+    assert r"'ann\\xa0' (5)" in text
+    assert r"most frequent style, `'ann\xa0'`" in text
+
+
+def test_what_was_noted_of_the_texts_is_a_warning_at_the_top() -> None:
+    noted = {"data.notes": ["The validation split has no passages of 1 of 2 styles ('bob')."], "backbone.source": "hub"}
+    top = _rendered(make_record(HEAD, changes=noted)).split("| Method")[0]
+    assert "> [!WARNING]\n> The validation split has no passages of 1 of 2 styles" in top
+
+
+def test_texts_that_stand_twice_in_a_split_are_told() -> None:
+    repeated = {"data.repeated": {"train": 1200, "validation": 0, "test": 3}}
+    passages = _row(_rendered(make_record(HEAD, changes=repeated)), "Passages")[1]
+    assert "texts that stand earlier in the same split: 1,200 of train, 3 of test" in passages
+
+
 def test_what_failed_says_why_and_counts_in_the_comparison() -> None:
     broken = [failed_record(lora(512, 0.4), seed, "diverged", "Diverged", "NaN at step 12") for seed in (0, 1)]
     text = _rendered(*STUDY, failed_record(HEAD, 3, "oom", "SIGKILL", "killed"), *broken)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+import numpy as np
 import plotly.graph_objects
 import pytest
 from hypothesis import given, settings
@@ -11,8 +13,10 @@ from hypothesis import strategies as st
 from record_factory import DEMO, Variant, build_store, failed_record, lora
 
 from bench import stats
+from bench.reporting import tables
 from bench.reporting.plots import pictures
 from bench.reporting.plots.labels import FAR, LETTER, LINE, SLACK, Label, put_labels
+from bench.stats import Outcomes
 from bench.store.files import Store
 
 if TYPE_CHECKING:
@@ -147,6 +151,42 @@ def test_the_confusion_matrix_is_that_of_the_best_and_its_rows_add_up(
     assert [sum(row) for row in heatmap["z"]] == pytest.approx([100] * len(best.styles), abs=0.1)
     right = best.right[:, best.labels == 3].mean()
     assert heatmap["z"][3][3] == pytest.approx(100 * right, abs=0.01)
+
+
+@pytest.fixture(scope="module")
+def crowded(analysis: Analysis) -> Analysis:
+    """The same with 500 styles in place of 14, of which the first five are often taken for each other."""
+    draw = np.random.default_rng(0)
+    labels = np.repeat(np.arange(500), 4)
+    right = np.where(draw.random((3, 2000)) < 0.9, labels, draw.integers(0, 500, (3, 2000)))
+    predictions = np.where(labels < 5, (labels + 1) % 5, right)
+    many = Outcomes((0, 1, 2), tuple(f"style {i:03}" for i in range(500)), labels, predictions, None)
+    return replace(analysis, outcomes=tuple(many if outcomes else None for outcomes in analysis.outcomes))
+
+
+def test_of_many_styles_the_matrix_shows_those_with_the_most_mistakes_and_the_rest_as_one(crowded: Analysis) -> None:
+    picture = _by_name(crowded)["confusion"]
+    figure = _figure(picture)
+    [heatmap] = figure["data"]
+    names = figure["layout"]["xaxis"]["ticktext"]
+    assert names[:5] == [f"style 00{i}" for i in range(5)]
+    assert (len(names), names[-1]) == (20, "481 other styles")
+    assert [sum(row) for row in heatmap["z"]] == pytest.approx([100] * 20, abs=0.1)
+    assert heatmap["z"][0][1] == 100
+    assert "of 5,772 over 3 seeds" in heatmap["hovertext"][-1][-1]
+    assert "and 481 other styles" in picture.alt
+    assert "style 000 for style 001 (100%)" in picture.alt
+    assert picture.interactive is not None
+    assert len(picture.interactive) + len(picture.svg) < 500_000
+
+
+def test_of_many_styles_the_most_frequent_mistakes_are_listed_too(crowded: Analysis) -> None:
+    outcomes = crowded.outcomes[0]
+    assert outcomes is not None
+    table = tables.confusions(outcomes)
+    assert table is not None
+    assert [cell.value for cell in table.rows[0].cells] == ["style 000", "style 001", 1.0]
+    assert (table.shown, len(table.rows)) == (20, 100)
 
 
 def test_what_the_records_do_not_tell_is_left_out(tmp_path: Path) -> None:

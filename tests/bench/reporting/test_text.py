@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.labels import look
 from bench.reporting.model import Cell, Column, Unit
-from bench.reporting.text import clean, clean_lines, show
+from bench.reporting.text import clean, clean_lines, show, told_apart
 
 
 @pytest.mark.parametrize(
@@ -65,3 +66,29 @@ def test_clean_text_shows_what_was_hidden_and_that_it_was_cut() -> None:
 
 def test_clean_lines_keeps_lines_and_spaces_of_a_command() -> None:
     assert clean_lines("python -m bench \\\n  run\x1b") == "python -m bench \\\n  run\\x1b"
+
+
+def test_only_names_that_look_alike_are_written_in_another_way() -> None:
+    assert told_apart(["ann", "ann ", "Bront\u00eb", "Bronte\u0308", "Zo\u00eb"]) == {
+        "ann": "'ann'",
+        "ann ": "'ann '",
+        "Bront\u00eb": r"'Bront\xeb'",
+        "Bronte\u0308": r"'Bronte\u0308'",
+        "Zo\u00eb": "Zo\u00eb",
+    }
+
+
+def test_long_names_that_are_cut_alike_are_numbered() -> None:
+    found = told_apart(["b" * 100 + "1", "b" * 100 + "2", "c"], limit=20)
+    assert list(found.values()) == ["'bbbbbbbbbbbbbbb… #1", "'bbbbbbbbbbbbbbb… #2", "c"]
+
+
+PIECES = st.sampled_from(["a", "b", " ", "  ", "'", "\u00e9", "e\u0301", "\u200b", "\ufe0f", "\u3164", "x" * 30])
+
+
+@given(st.lists(st.lists(PIECES, max_size=4).map("".join), max_size=6))
+def test_no_two_names_look_the_same_or_are_too_long(names: list[str]) -> None:
+    found = told_apart(names, limit=30)
+    assert set(found) == set(names)
+    assert len({look(text) for text in found.values()}) == len(found)
+    assert all(len(text) <= 30 for text in found.values())

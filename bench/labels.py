@@ -1,0 +1,33 @@
+"""Names of styles and categories that a reader would take for one another."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""Fillers and blanks that Unicode counts among letters, marks and symbols."""
+
+
+def look(name: str) -> str:
+    """What of a name can be seen: white space as single spaces, no invisible characters, one form of each letter."""
+    visible = "".join(" " if character.isspace() else character for character in name if not _invisible(character))
+    return " ".join(unicodedata.normalize("NFKC", visible).split())
+
+
+def _invisible(character: str) -> bool:
+    selector = unicodedata.name(character, "").startswith(("VARIATION SELECTOR", "MONGOLIAN FREE VARIATION"))
+    unseen = unicodedata.category(character) in ("Cc", "Cf") and not character.isspace()
+    return unseen or selector or character in _INVISIBLE
+
+
+def lookalikes(names: Iterable[str]) -> list[list[str]]:
+    """The names that look like another one, those that look alike together; each is told apart by `ascii`."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(set(names)):
+        groups[look(name)].append(name)
+    return [group for group in groups.values() if len(group) > 1]
