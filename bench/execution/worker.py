@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 import transformers
 
-from bench.job import Failure, Progress
+from bench.job import Failure, Progress, Trained, storable
 from bench.store.record import RunError, Status
 from bench.training import train
 from bench.training.run import Run
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from bench.job import Job
 
 
-_LAST_LINES, _LONGEST = 20, 2000
+_LAST_LINES = 20
 
 
 def main(job: Job, channel: Connection, output: Connection) -> None:
     """Run the job in a fresh process: what it prints goes to `output`, what it finds out to `channel`.
 
-    The channel carries any number of Progress, then one Outcome or Failure.
+    The channel carries any number of Progress, Trained somewhere among them, then one Outcome or Failure.
     """
     gc.freeze()  # the libraries' objects stay: going through them before each phase took 0.4 s
     os.setpgid(0, 0)  # Ctrl-C doesn't reach it, the study decides; and what it starts can be ended with it
@@ -47,7 +47,7 @@ def main(job: Job, channel: Connection, output: Connection) -> None:
         channel.send(Progress(phase, done, total, loss))
 
     try:
-        channel.send(Run(job, watch).outcome())
+        channel.send(Run(job, watch).outcome(trained=lambda found: channel.send(Trained(found))))
     except Exception as error:
         channel.send(_failure(error))
 
@@ -80,14 +80,11 @@ def _failure(error: Exception) -> Failure:
         status = "oom"
     lines = "".join(traceback.format_exception(error)).splitlines()
     said = RunError(
-        type=type(error).__name__, message=_text(str(error)), last_lines=[_text(line) for line in lines[-_LAST_LINES:]]
+        type=type(error).__name__,
+        message=storable(str(error)),
+        last_lines=[storable(line) for line in lines[-_LAST_LINES:]],
     )
     return Failure(status=status, error=said)
-
-
-def _text(text: str) -> str:
-    """Return text that UTF-8 can hold, whatever file names are in it, and no more of it than anybody reads."""
-    return text[:_LONGEST].encode(errors="backslashreplace").decode()
 
 
 def _out_of_memory(error: Exception) -> bool:
