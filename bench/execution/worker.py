@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 import os
+import re
 import signal
 import sys
 import threading
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 
 _LAST_LINES = 20
+_NO_MEMORY = re.compile(r"out of memory|can(not|'t) allocate memory|ALLOC(ATION)?_FAILED", re.I)
+"""As in "CUDA error: out of memory", CUBLAS_STATUS_ALLOC_FAILED, CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED."""
 
 
 def main(job: Job, channel: Connection, output: Connection) -> None:
@@ -76,7 +80,7 @@ def _failure(error: Exception) -> Failure:
     status: Status = "failed"
     if isinstance(error, train.Diverged):
         status = "diverged"
-    elif _out_of_memory(error):
+    elif out_of_memory(error):
         status = "oom"
     lines = "".join(traceback.format_exception(error)).splitlines()
     said = RunError(
@@ -87,6 +91,16 @@ def _failure(error: Exception) -> Failure:
     return Failure(status=status, error=said)
 
 
-def _out_of_memory(error: Exception) -> bool:
-    """torch tells a CPU that is out of memory by a RuntimeError of the allocator's."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out, the processor's or the GPU's, be it that another exception was made of that one.
+
+    Only torch's own allocator for CUDA has a type for it. Its allocator for the CPU, the driver and CUDA's libraries
+    each have their words.
+    """
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    if isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)):
+        return True
+    return error.__cause__ is not None and out_of_memory(error.__cause__)
