@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from methods.base import applied_method, mark_applied
 from methods.conv1d import was_converted
 from methods.errors import MethodError
-from methods.peft_method import read_right_token, refusing, trains_head
+from methods.peft_method import on_device, read_right_token, refusing, trains_head
 from methods.prepare import head_modules, prepare, trainable
 from methods.registry import get
 
@@ -138,7 +138,7 @@ def _load_peft(model: PreTrainedModel, folder: Path, method: Method) -> nn.Modul
     from peft import PeftModel
 
     prepare(model)
-    with refusing(f"the adapter in {folder} doesn't fit {type(model).__name__}"):
+    with refusing(f"the adapter in {folder} doesn't fit {type(model).__name__}"), on_device(model.device):
         module: nn.Module = PeftModel.from_pretrained(model, str(folder))
     read_right_token(module)
     mark_applied(method, model, module)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from functools import cache
 from inspect import signature
+from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import create_model
 
 from methods.base import LearningRate
 from methods.catalogue import Catalogue, Hyperparameter, catalogue
-from methods.peft_method import PeftMethod, classification, refusing, trains_head
+from methods.peft_method import PeftMethod, classification, on_device, refusing, trains_head
 from methods.peft_types import ABOUT, UNABLE, About
 from methods.targets import adapted_widths, resolve_targets
 
@@ -102,7 +103,7 @@ class WithOptimizer(FromPeft):
         return module
 
     def optimizer(self, module: nn.Module, plan: Plan) -> Optimizer:
-        """Return the optimizer, made of AdamW where it takes another one."""
+        """Return the optimizer, made of AdamW where it takes another one; it steps on the module's device."""
         import peft.optimizers
         import torch
 
@@ -111,6 +112,8 @@ class WithOptimizer(FromPeft):
         known["lora_alpha"] = getattr(self, "lora_alpha", None)
         wanted = {name: value for name, value in known.items() if name in signature(make).parameters}
         made: Optimizer = make(module, lr=self.learning_rate, **wanted, **self.about.optimizer_options)
+        step = on_device(next(module.parameters()).device)(type(made).step)
+        made.step = MethodType(step, made)  # type: ignore[method-assign]
         return made
 
 

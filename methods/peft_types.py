@@ -88,7 +88,8 @@ ABOUT: dict[str, About] = {
         family="orthogonal",
         learning_rate=6e-4,
         learning_rate_source="no rate for texts seen; PSOFT's, a rotation too (peft's comparison: its default, 1e-4)",
-        defaults_source="peft's own; more than one butterfly factor needs its CUDA extension",
+        defaults_source="peft's own; one butterfly factor, as more need its CUDA extension, which isn't compiled",
+        options={"boft_n_butterfly_factor": 1},
         divides={"boft_block_size": 4},
     ),
     "c3a": About(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _LAST_LINES = 20
 _NO_MEMORY = re.compile(r"out of memory|can(not|'t) allocate memory|ALLOC(ATION)?_FAILED", re.I)
-"""As in "CUDA error: out of memory", CUBLAS_STATUS_ALLOC_FAILED, CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED."""
+"""Also in CUBLAS_STATUS_ALLOC_FAILED and in cuDNN's ..._HOST_ALLOCATION_FAILED and ..._DEVICE_ALLOCATION_FAILED."""
 
 
 def main(job: Job, channel: Connection, output: Connection) -> None:
