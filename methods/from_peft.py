@@ -201,6 +201,7 @@ def _class(name: str, found: Catalogue) -> type[PeftMethod]:
     for attribute in ("trains", "paper", "family", "learning_rate_source", "defaults_source"):
         setattr(made, attribute, getattr(about, attribute))
     made.identity_at_start = name in found.identities
+    made.resumable = about.resumable
     made.needs_linear = name in found.linear_only
     made.moves_weights = name in found.movers
     return made

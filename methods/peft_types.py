@@ -44,6 +44,7 @@ class About:
     optimizer_options: Mapping[str, float] = field(default_factory=dict)
     freezes: str = ""
     penalty: str = ""
+    resumable: bool = True
     head_learning_rate: float | None = None
 
 
@@ -322,6 +323,7 @@ ABOUT: dict[str, About] = {
         peft_type="LORA",
         options={"monteclora_config": {"num_samples": 10}},
         penalty="_get_monteclora_loss",
+        resumable=False,  # it draws noise ahead, into a list
     ),
     "oft": About(
         trains="a rotation of the targeted layers' inputs, block by block, and the head",
