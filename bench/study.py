@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import psutil
 from safetensors import SafetensorError
 
 import methods
@@ -244,18 +242,12 @@ def _jobs(prepared: Prepared, specs: Sequence[RunSpec], splits: Splits, scratch:
             styles=prepared.corpus.styles,
             scratch=scratch,
             adapter=scratch / f"{spec.uid}-adapter" if request.save_adapters else None,
-            threads=_threads(),
+            threads=facts.threads(),
             checkpoint=None if request.checkpoint == "off" else checkpoints / f"{spec.uid}.safetensors",
             checkpoint_after_s=LONG_EPOCH_S if request.checkpoint == "auto" else 0.0,
         )
         for spec in specs
     ]
-
-
-def _threads() -> int:
-    """The processor's cores that this process may use: a thread more a core makes matrix products slower."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(allowed, psutil.cpu_count(logical=False) or 1)
 
 
 def _shared(prepared: Prepared, truncated: int) -> execute.Shared:
