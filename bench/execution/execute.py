@@ -16,7 +16,7 @@ from multiprocessing import connection
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.errors import UsageError
-from bench.execution import oom
+from bench.execution import oom, sockets
 from bench.job import Failure, Outcome, Trained
 from bench.store.record import Record, RecordError, RunError, Training
 
@@ -75,10 +75,11 @@ def warm_up() -> None:
     """Start the server that runs are forked from, so that its imports overlap with what the study does meanwhile.
 
     Where it runs already, nothing happens. Ctrl-C, which reaches the whole group, is kept from it and its runs: it
-    would end the imports with a traceback.
+    would end the imports with a traceback. Raises UsageError where the system has no place for the server's socket.
     """
     from multiprocessing import forkserver, resource_tracker
 
+    sockets.settle()
     _context()
     with _environment(RUN_ENVIRONMENT):
         resource_tracker.ensure_running()  # before: its own start ends with SIGINT let through

@@ -18,6 +18,7 @@ import torch
 import transformers
 
 from bench.job import Failure, Progress, Trained, storable
+from bench.machine import streams
 from bench.store.record import RunError, Status
 from bench.training import train
 from bench.training.run import Run
@@ -42,6 +43,7 @@ def main(job: Job, channel: Connection, output: Connection) -> None:
     os.setpgid(0, 0)  # Ctrl-C doesn't reach it, the study decides; and what it starts can be ended with it
     _end_with_the_server()
     threading.Thread(target=_end_with_the_study, daemon=True).start()
+    streams.replace_unknown()  # before: Python still takes the stream for what it was, perhaps a file
     os.dup2(output.fileno(), 1)
     os.dup2(output.fileno(), 2)
     transformers.logging.set_verbosity_error()

@@ -34,14 +34,16 @@ def processors() -> float | None:
     quotas = []
     for folder in folders("cpu"):
         try:
-            if (folder / "cpu.max").exists():
-                quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
-            else:
-                quota, period = (
-                    (folder / f"cpu.cfs_{name}_us").read_text(encoding="utf-8") for name in ("quota", "period")
-                )
+            quota, period = _quota(folder)
             if quota != "max" and int(quota) > 0:
                 quotas.append(int(quota) / int(period))
         except (OSError, ValueError):
             continue
     return min(quotas, default=None)
+
+
+def _quota(folder: Path) -> list[str]:
+    """Return the microseconds that a group may compute in each period, and the period."""
+    if (folder / "cpu.max").exists():
+        return (folder / "cpu.max").read_text(encoding="utf-8").split()
+    return [(folder / f"cpu.cfs_{name}_us").read_text(encoding="utf-8") for name in ("quota", "period")]
