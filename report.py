@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.errors import UsageError
+from bench.errors import UsageError, refusal
+from bench.machine import streams
 from bench.reporting import latex, markdown, pair, report, spreadsheet
 from bench.reporting.document import analyses, comparison_tables
 from bench.reporting.model import Picture
@@ -188,12 +189,16 @@ def _nearest(folder: Path) -> str:
 
 def main() -> None:
     """Run the command line; a user's mistake ends with one line and exit code 2."""
+    streams.replace_unknown()
     gc.disable()  # the process soon ends, and a thousand records are a million objects to go through again and again
     try:
         code = app(standalone_mode=False)
     except (UsageError, typer.TyperException) as error:
         message = error.format_message() if isinstance(error, typer.TyperException) else str(error)
         print(f"report.py: {clean(message, 500)}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(f"report.py: {clean(refusal(error), 500)}", file=sys.stderr)
         sys.exit(2)
     sys.exit(code)
 

@@ -13,8 +13,9 @@ from typer.exceptions import TyperException
 
 import methods
 from bench import console
-from bench.errors import UsageError
+from bench.errors import UsageError, refusal
 from bench.execution import interrupts
+from bench.machine import streams
 from bench.reporting.text import clean_lines
 from bench.spec import CARD, expand
 from methods import MethodError
@@ -246,6 +247,7 @@ def regress(
 
 def main() -> None:
     """Run a command; a person's mistake ends with exit code 2 and a line or two, never a traceback."""
+    streams.replace_unknown()
     try:
         _check_encoding(sys.argv)
         code = app(standalone_mode=False)
@@ -253,6 +255,8 @@ def main() -> None:
         _mistake(str(error))
     except TyperException as error:
         _mistake(error.format_message())
+    except OSError as error:
+        _mistake(refusal(error))
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(interrupts.EXIT_CODE)
     finally:

@@ -148,7 +148,7 @@ def _results_table() -> Table:
 def _cells(record: Record) -> list[str]:
     """The run's row: figures where there are any, and what went wrong where something did."""
     quality, speed, memory = record.quality, record.speed, record.memory
-    trouble = "" if record.error is None else f"{record.status}: {record.error.message}"
+    trouble = "; ".join(record.notes) if record.error is None else f"{record.status}: {record.error.message}"
     return [
         f"{quality.test.accuracy:.1%}" if quality else "–",
         f"{quality.test.macro_f1:.1%}" if quality else "–",
@@ -165,7 +165,9 @@ def _figures(record: Record) -> list[str]:
     if record.status != "ok":
         return [trouble, f"{wall} s"]
     trained = [] if train == "–" else [f"train {train} tok/s"]
-    return [f"accuracy {accuracy}", f"macro-F1 {macro_f1}", *trained, f"test {test} tok/s", f"{peak} MiB", f"{wall} s"]
+    missing = [trouble] if trouble else []
+    costs = [*trained, f"test {test} tok/s", f"{peak} MiB", f"{wall} s"]
+    return [f"accuracy {accuracy}", f"macro-F1 {macro_f1}", *costs, *missing]
 
 
 def say(line: str) -> None:

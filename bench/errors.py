@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+
 
 class UsageError(Exception):
     """A mistake in the arguments or the data, told in one or two plain lines; ends with exit code 2."""
+
+
+def refusal(error: OSError) -> str:
+    """Return in one line what the system refused, of which file, and what to do, as far as that is known."""
+    said = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+    limit = error.errno in (errno.EMFILE, errno.ENFILE)
+    return f"{said}; `ulimit -n` shows and raises how many may be open" if limit else said

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from bench.spec import RunSpec
 
 
+_LONGEST = 2000
+
+
 @dataclass(frozen=True)
 class Job:
     """One run for one process. `scratch` is the study's folder, for what runs share and leave to each other.
@@ -40,6 +43,11 @@ def examples_path(scratch: Path) -> Path:
     return scratch / "examples.parquet"
 
 
+def storable(text: str) -> str:
+    """Return text that UTF-8 can hold, whatever file names are in it, and no more of it than anybody reads."""
+    return text[:_LONGEST].encode(errors="backslashreplace").decode()
+
+
 class Outcome(Part):
     """What a run found out: the parts of its record that the study couldn't know before."""
 
@@ -53,7 +61,8 @@ class Outcome(Part):
     quality: Quality
     speed: Speed
     memory: Memory
-    compute: Compute
+    compute: Compute | None
+    notes: tuple[str, ...] = ()
 
 
 class Failure(Part):
@@ -61,6 +70,13 @@ class Failure(Part):
 
     status: Status
     error: RunError
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run has found out when training and evaluation are over: it stands even where no Outcome follows."""
+
+    outcome: Outcome
 
 
 @dataclass(frozen=True)

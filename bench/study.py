@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import errno
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import psutil
 from safetensors import SafetensorError
 
 import methods
@@ -172,7 +171,8 @@ def _max_length(request: Request, sources: Sources, chosen: Sequence[Variant]) -
 def run(request: Request) -> tuple[Store, list[Record]]:
     """Run what was asked for and isn't there; return the grid's records, in its order, and the store that holds them.
 
-    Raises UsageError for what is wrong with what was asked for, and where the store can't be written.
+    Raises UsageError for what is wrong with what was asked for, and where the store can't be written, and OSError where
+    the system refuses something else.
     """
     request.variants()
     if not _holds_records(request):
@@ -185,10 +185,23 @@ def run(request: Request) -> tuple[Store, list[Record]]:
     damaged = [path for path, _ in contents.unreadable]
     try:
         found = _run(prepared, plan, damaged, request) if plan.todo or damaged else {}
-    except (OSError, SafetensorError) as error:
-        raise UsageError(f"{prepared.store.folder} can't be written: {error}") from error
+    except OSError as error:
+        if not _within(error, prepared.store.folder):
+            raise
+        raise _unwritable(prepared.store.folder, error) from error
     records = {**plan.known, **found}
     return prepared.store, [records[spec.uid] for spec in plan.runs if spec.uid in records]
+
+
+def _within(error: OSError, folder: Path) -> bool:
+    """Tell whether a file of the folder's was refused, for a reason of its own."""
+    if not isinstance(error.filename, str) or error.errno in (errno.EMFILE, errno.ENFILE):
+        return False
+    return Path(error.filename).absolute().is_relative_to(folder.absolute())
+
+
+def _unwritable(folder: Path, error: Exception) -> UsageError:
+    return UsageError(f"{folder} can't be written: {error}")
 
 
 def _holds_records(request: Request) -> bool:
@@ -249,11 +262,14 @@ def _set_aside(store: Store, owner: Owner, damaged: Sequence[Path]) -> None:
 
 
 def _jobs(prepared: Prepared, specs: Sequence[RunSpec], splits: Splits, scratch: Path, request: Request) -> list[Job]:
-    """Write down what all runs read, and return a job for each run."""
-    splits.save(scratch)
+    """Write down what all runs read, and return a job for each run. Raises UsageError where the store refuses."""
     test = prepared.corpus.frames["test"]
     examples = test.assign(text_hash=test["text"].map(text_hash))[EXAMPLE_COLUMNS]
-    examples.to_parquet(examples_path(scratch), index=False)
+    try:
+        splits.save(scratch)
+        examples.to_parquet(examples_path(scratch), index=False)
+    except (OSError, SafetensorError) as error:  # neither names the file
+        raise _unwritable(prepared.store.folder, error) from error
     checkpoints = prepared.store.folder / CHECKPOINTS
     return [
         Job(
@@ -261,18 +277,12 @@ def _jobs(prepared: Prepared, specs: Sequence[RunSpec], splits: Splits, scratch:
             styles=prepared.corpus.styles,
             scratch=scratch,
             adapter=scratch / f"{spec.uid}-adapter" if request.save_adapters else None,
-            threads=_threads(),
+            threads=facts.threads(),
             checkpoint=None if request.checkpoint == "off" else checkpoints / f"{spec.uid}.safetensors",
             checkpoint_after_s=LONG_EPOCH_S if request.checkpoint == "auto" else 0.0,
         )
         for spec in specs
     ]
-
-
-def _threads() -> int:
-    """The processor's cores that this process may use: a thread more a core makes matrix products slower."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(allowed, psutil.cpu_count(logical=False) or 1)
 
 
 def _shared(prepared: Prepared, contents: backbone.Contents, truncated: int) -> execute.Shared:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from methods.base import applied_method, mark_applied
 from methods.conv1d import was_converted
 from methods.errors import MethodError
-from methods.peft_method import read_right_token, refusing, trains_head
+from methods.peft_method import on_device, read_right_token, refusing, trains_head
 from methods.prepare import head_modules, prepare, trainable
 from methods.registry import get
 
@@ -48,10 +48,29 @@ def count(module: nn.Module) -> tuple[int, int]:
 
 
 def adapter_bytes(module: nn.Module) -> int:
-    """Return the size in bytes of the tensors that `save` writes."""
-    with TemporaryDirectory() as folder:
-        save(module, folder)
-        return sum(file.stat().st_size for file in Path(folder).rglob("*.safetensors"))
+    """Return the size in bytes of the safetensors file that `save` writes, without writing it."""
+    from peft.utils import get_peft_model_state_dict
+
+    if _is_peft_folder(module):
+        return _file_bytes(get_peft_model_state_dict(module, save_embedding_layers=False), {"format": "pt"})
+    return _file_bytes(_own(module), None)
+
+
+def _file_bytes(tensors: dict[str, Tensor], metadata: dict[str, str] | None) -> int:
+    """Return the size of a safetensors file: 8 bytes, a header of JSON filled up to a multiple of 8, the tensors.
+
+    safetensors itself makes the header's outline, from tensors without elements: it knows the order and its own words.
+    """
+    from safetensors.torch import save as serialised
+
+    outline = serialised({name: tensor.new_empty(0) for name, tensor in tensors.items()}, metadata)
+    header, end = json.loads(outline[8:]), 0
+    for name, entry in header.items():
+        if name != "__metadata__":
+            begin, end = end, end + tensors[name].nbytes
+            entry |= {"shape": list(tensors[name].shape), "data_offsets": [begin, end]}
+    size = len(json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode())
+    return 8 + math.ceil(size / 8) * 8 + end
 
 
 def save(module: nn.Module, folder: str | Path) -> None:
@@ -60,7 +79,6 @@ def save(module: nn.Module, folder: str | Path) -> None:
     A model that peft adapted becomes a peft folder, which `PeftModel.from_pretrained` puts onto a stock backbone; where
     the method can't tune a stock GPT-2's Conv1D, a note in the folder says so.
     """
-    from peft import PeftModel
     from safetensors.torch import save_file
 
     folder = Path(folder)
@@ -70,10 +88,18 @@ def save(module: nn.Module, folder: str | Path) -> None:
     if method.needs_linear and was_converted(module):
         described["note"] = NOTE
     (folder / METHOD_FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-    if isinstance(module, PeftModel) and trains_head(type(module.active_peft_config)):
-        module.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
+    if _is_peft_folder(module):
+        peft_model: Any = module
+        peft_model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
     else:
         save_file({name: t.detach().contiguous() for name, t in _own(module).items()}, folder / TENSORS_FILE)
+
+
+def _is_peft_folder(module: nn.Module) -> bool:
+    """Return whether peft saves all that was trained."""
+    from peft import PeftModel
+
+    return isinstance(module, PeftModel) and trains_head(type(module.active_peft_config))
 
 
 def _own(module: nn.Module) -> dict[str, Tensor]:
@@ -112,7 +138,7 @@ def _load_peft(model: PreTrainedModel, folder: Path, method: Method) -> nn.Modul
     from peft import PeftModel
 
     prepare(model)
-    with refusing(f"the adapter in {folder} doesn't fit {type(model).__name__}"):
+    with refusing(f"the adapter in {folder} doesn't fit {type(model).__name__}"), on_device(model.device):
         module: nn.Module = PeftModel.from_pretrained(model, str(folder))
     read_right_token(module)
     mark_applied(method, model, module)

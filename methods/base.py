@@ -65,6 +65,9 @@ class Method(BaseModel):
     """Whether a freshly adapted model predicts exactly what the backbone predicts."""
     moves_weights: ClassVar[bool] = False
     """Whether `apply` takes a part out of the backbone's weights, with which the adapter begins."""
+    resumable: ClassVar[bool] = True
+    """Whether all that lives from step to step is in parameters, buffers and torch's generators, so that a run goes on
+    from a checkpoint bit for bit. A method with `after_step` or an `optimizer` isn't resumed, whatever it says."""
     needs_linear: ClassVar[bool] = False
     """Whether its adapter fits linear layers only, so that a stock GPT-2, which has Conv1D, can't load it."""
 

@@ -98,7 +98,7 @@ def read(file: Path) -> Catalogue | None:
     """Return the catalogue in that file; None where there is none, or a damaged or older one."""
     try:
         return Catalogue.model_validate_json(file.read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValidationError):
         return None
 
 
@@ -117,7 +117,14 @@ def _ask(version: str) -> Catalogue:
     """Let a child process look at the installed peft: importing it here would make every command slow."""
     print(f"peft {version} is new here: looking at its methods, once (a minute)", file=sys.stderr)
     command = [sys.executable, "-m", "methods.survey"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, check=False)
+    done = subprocess.run(
+        command,
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise MethodError(f"the methods of peft {version} can't be listed: {last}")

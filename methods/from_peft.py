@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from inspect import signature
+from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import create_model
@@ -11,7 +12,7 @@ from pydantic import create_model
 from methods.base import LearningRate
 from methods.catalogue import Catalogue, Hyperparameter, catalogue
 from methods.errors import MethodError
-from methods.peft_method import PeftMethod, classification, refusing, trains_head
+from methods.peft_method import PeftMethod, classification, on_device, refusing, trains_head
 from methods.peft_types import ABOUT, UNABLE, About
 from methods.targets import resolve_targets
 
@@ -122,7 +123,7 @@ class WithOptimizer(FromPeft):
         return module
 
     def optimizer(self, module: nn.Module, plan: Plan) -> Optimizer:
-        """Return the optimizer, made of AdamW where it takes another one."""
+        """Return the optimizer, made of AdamW where it takes another one; it steps on the module's device."""
         import peft.optimizers
         import torch
 
@@ -131,6 +132,8 @@ class WithOptimizer(FromPeft):
         known["lora_alpha"] = getattr(self, "lora_alpha", None)
         wanted = {name: value for name, value in known.items() if name in signature(make).parameters}
         made: Optimizer = make(module, lr=self.learning_rate, **wanted, **self.about.optimizer_options)
+        step = on_device(next(module.parameters()).device)(type(made).step)
+        made.step = MethodType(step, made)  # type: ignore[method-assign]
         return made
 
 
@@ -215,6 +218,7 @@ def _class(name: str, found: Catalogue) -> type[PeftMethod]:
         setattr(made, attribute, getattr(about, attribute))
     made.at_most = {field: fit.usual for field, fit in about.fits.items()}
     made.identity_at_start = name in found.identities
+    made.resumable = about.resumable
     made.needs_linear = name in found.linear_only
     made.moves_weights = name in found.movers
     return made

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from abc import abstractmethod
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import cache
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +16,10 @@ from methods.errors import MethodError
 from methods.prepare import base_model, head_modules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
 
+    import torch
     from peft import PeftConfig
     from torch import Tensor, nn
     from transformers import PreTrainedModel
@@ -33,13 +37,48 @@ def refusing(what: str) -> Iterator[None]:
         with warnings.catch_warnings():
             # peft 0.21 asks transformers 5.23 for an attribute by its old name, once a model
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-            # about CUDA extensions that aren't needed, and layer types whose predictions the contract's checks compare
+            # about layer types whose predictions the contract's checks compare
             warnings.filterwarnings("ignore", category=UserWarning)
             # only a warning to peft, but then a part of the adapter stays at its random start
             warnings.filterwarnings("error", "Found missing adapter keys", UserWarning)
             yield
     except (ValueError, TypeError, AttributeError, LookupError, RuntimeError, UserWarning) as error:
         raise MethodError(f"{what}: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def on_device(device: torch.device) -> Iterator[None]:
+    """Within, peft takes `device` for the one to compute on, and builds no extension for CUDA.
+
+    Left to itself it asks what the machine has, and not where the model is: what it computes on the processor would
+    depend on whether there is a GPU.
+    """
+    places = _asking()
+    before = [getattr(module, name) for module, name in places]
+    answers: dict[str, Callable[[], Any]] = {"infer_device": lambda: device.type, "get_fbd_cuda": lambda: None}
+    if device.type == "cpu":
+        answers["is_bf16_available"] = lambda: True
+    try:
+        for module, name in places:
+            setattr(module, name, answers.get(name, getattr(module, name)))
+        yield
+    finally:
+        for (module, name), function in zip(places, before, strict=True):
+            setattr(module, name, function)
+
+
+@cache
+def _asking() -> list[tuple[ModuleType, str]]:
+    """Return the modules of peft that ask about the machine, each with the name of the function that it asks."""
+    import peft.optimizers
+
+    return [
+        (module, name)
+        for of, module in sorted(sys.modules.items())
+        if of.partition(".")[0] == peft.__name__
+        for name in ("infer_device", "is_bf16_available", "get_fbd_cuda")
+        if name in vars(module)
+    ]
 
 
 class PeftMethod(Method):
@@ -58,7 +97,7 @@ class PeftMethod(Method):
             embeddings: Any = model.get_input_embeddings()
             config.token_dim = embeddings.weight.shape[1]  # peft takes the hidden states' width
             config.num_attention_heads = getattr(model.config, "num_attention_heads", None)  # peft knows few names
-        with refusing(f"{self.name} can't tune {type(model).__name__}"):
+        with refusing(f"{self.name} can't tune {type(model).__name__}"), on_device(model.device):
             module: nn.Module = get_peft_model(model, config)
         if not trains_head(type(config)):
             for head in head_modules(model).values():

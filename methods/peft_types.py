@@ -44,6 +44,7 @@ class About:
     optimizer_options: Mapping[str, float] = field(default_factory=dict)
     freezes: str = ""
     penalty: str = ""
+    resumable: bool = True
     head_learning_rate: float | None = None
 
 
@@ -88,7 +89,8 @@ ABOUT: dict[str, About] = {
         family="orthogonal",
         learning_rate=6e-4,
         learning_rate_source="no rate for texts seen; PSOFT's, a rotation too (peft's comparison: its default, 1e-4)",
-        defaults_source="peft's own; more than one butterfly factor needs its CUDA extension",
+        defaults_source="peft's own; one butterfly factor, as more need its CUDA extension, which isn't compiled",
+        options={"boft_n_butterfly_factor": 1},
         fits={"boft_block_size": Fit("divides", 4)},
     ),
     "c3a": About(
@@ -324,6 +326,7 @@ ABOUT: dict[str, About] = {
         peft_type="LORA",
         options={"monteclora_config": {"num_samples": 10}},
         penalty="_get_monteclora_loss",
+        resumable=False,  # it draws noise ahead, into a list
     ),
     "oft": About(
         trains="a rotation of the targeted layers' inputs, block by block, and the head",

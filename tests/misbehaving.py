@@ -133,6 +133,31 @@ class Waits(Misbehaving):
         threading.Event().wait()
 
 
+class Late(Misbehaving):
+    # it goes wrong when it is applied again, to be measured on a fixed step
+    applied: ClassVar[list[int]] = []
+
+    def adapt(self, model, plan):
+        self.applied.append(os.getpid())
+        if len(self.applied) > 1:
+            self.go_wrong()
+        return model
+
+
+class Stumbles(Late):
+    name: ClassVar[str] = "stumbles"
+
+    def go_wrong(self):
+        raise RuntimeError("no second legs")
+
+
+class Expires(Late):
+    name: ClassVar[str] = "expires"
+
+    def go_wrong(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Logged(Misbehaving):
     name: ClassVar[str] = "logged"
     fixed_features: ClassVar[bool] = True
@@ -143,7 +168,7 @@ class Logged(Misbehaving):
 """
 NAMES = (
     *("raises", "greedy", "tensors", "hogs", "wild", "leaves", "crashes", "shot"),
-    *("chatty", "floods", "waits", "logged"),
+    *("chatty", "floods", "waits", "stumbles", "expires", "logged"),
 )
 """`floods`, `waits` and `logged` write a process id into the file that NOTES names; all behave with MISBEHAVE=off."""
 

@@ -16,8 +16,8 @@ from multiprocessing import connection
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.errors import UsageError
-from bench.execution import oom
-from bench.job import Failure, Outcome, Progress
+from bench.execution import oom, sockets
+from bench.job import Failure, Outcome, Trained
 from bench.store.record import Record, RecordError, RunError, Training
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from pathlib import Path
 
-    from bench.job import Job
+    from bench.job import Job, Progress
     from bench.store.claims import Owner
     from bench.store.files import Store
     from bench.store.record import Backbone, Data, Environment, Status
@@ -75,10 +75,11 @@ def warm_up() -> None:
     """Start the server that runs are forked from, so that its imports overlap with what the study does meanwhile.
 
     Where it runs already, nothing happens. Ctrl-C, which reaches the whole group, is kept from it and its runs: it
-    would end the imports with a traceback.
+    would end the imports with a traceback. Raises UsageError where the system has no place for the server's socket.
     """
     from multiprocessing import forkserver, resource_tracker
 
+    sockets.settle()
     _context()
     with _environment(RUN_ENVIRONMENT):
         resource_tracker.ensure_running()  # before: its own start ends with SIGINT let through
@@ -230,7 +231,7 @@ def _run(job: Job, shared: Shared, events: Events, timeout_s: float | None) -> t
         training=_training(job, result),
         resolved=result.resolved or None,
         quality=result.quality.model_copy(update={"predictions_sha256": sha256}),
-        **{name: getattr(result, name) for name in ("parameters", "speed", "memory", "compute")},
+        **{name: getattr(result, name) for name in ("parameters", "speed", "memory", "compute", "notes")},
     )
     return record, predictions
 
@@ -261,6 +262,7 @@ class _Child:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.tail = bytearray()
+        self.trained: Outcome | None = None
         self.kills = oom.kills()
         warm_up()
         context = _context()
@@ -272,7 +274,17 @@ class _Child:
         output.close()
 
     def follow(self, events: Events, timeout_s: float | None) -> Outcome | Failure:
-        """Wait for the process's end, at most `timeout_s`; return what it found out or why it didn't."""
+        """Wait for the process's end, at most `timeout_s`; return what it found out or why it didn't.
+
+        What training and evaluation found out stands, however the process ends after them.
+        """
+        result = self._result(events, timeout_s)
+        if self.trained is None or not isinstance(result, Failure):
+            return result
+        note = f"what is measured after training is null: {result.error.type}: {result.error.message}"
+        return self.trained.model_copy(update={"notes": (note,)})
+
+    def _result(self, events: Events, timeout_s: float | None) -> Outcome | Failure:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         result: Outcome | Failure | None = None
         try:
@@ -306,9 +318,12 @@ class _Child:
                 message = self.channel.recv()
             except (EOFError, OSError):  # OSError: it ended within a message
                 return self._died()
-            if not isinstance(message, Progress):
-                return message  # type: ignore[no-any-return]
-            events.progressed(self.job, message)
+            if isinstance(message, Outcome | Failure):
+                return message
+            if isinstance(message, Trained):
+                self.trained = message.outcome
+            else:
+                events.progressed(self.job, message)
         elif self.process.sentinel in ready:
             return self._died()
         return None

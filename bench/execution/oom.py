@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_CGROUPS = Path("/sys/fs/cgroup")
+from bench.machine import cgroups
+
+_COUNTS = ("memory.events", "memory.oom_control")
+"""What counts them in a control group of version 2 and of version 1."""
 
 
 def kills() -> int:
     """Return how many processes were ended so far: of this one's memory cgroup where it counts, else of the machine."""
-    for file in [*_of_this_cgroup(), Path("/proc/vmstat")]:
+    files = [folder / name for folder in cgroups.folders("memory") for name in _COUNTS]
+    for file in [*files, Path("/proc/vmstat")]:
         try:
             counts = dict(line.split(maxsplit=1) for line in file.read_text().splitlines())
         except (OSError, ValueError):
@@ -17,20 +21,3 @@ def kills() -> int:
         if "oom_kill" in counts:
             return int(counts["oom_kill"])
     return 0
-
-
-def _of_this_cgroup() -> list[Path]:
-    """Return where this process's memory cgroup may count, as the machine and as a container sees it."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return []
-    files = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            files += [_CGROUPS / path.lstrip("/") / "memory.events", _CGROUPS / "memory.events"]
-        elif "memory" in controllers.split(","):
-            memory = _CGROUPS / "memory"
-            files += [memory / path.lstrip("/") / "memory.oom_control", memory / "memory.oom_control"]
-    return files

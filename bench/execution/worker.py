@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 import os
+import re
 import signal
 import sys
 import threading
@@ -15,7 +17,8 @@ from typing import TYPE_CHECKING
 import torch
 import transformers
 
-from bench.job import Failure, Progress
+from bench.job import Failure, Progress, Trained, storable
+from bench.machine import streams
 from bench.store.record import RunError, Status
 from bench.training import train
 from bench.training.run import Run
@@ -26,18 +29,21 @@ if TYPE_CHECKING:
     from bench.job import Job
 
 
-_LAST_LINES, _LONGEST = 20, 2000
+_LAST_LINES = 20
+_NO_MEMORY = re.compile(r"out of memory|can(not|'t) allocate memory|ALLOC(ATION)?_FAILED", re.I)
+"""Also in CUBLAS_STATUS_ALLOC_FAILED and in cuDNN's ..._HOST_ALLOCATION_FAILED and ..._DEVICE_ALLOCATION_FAILED."""
 
 
 def main(job: Job, channel: Connection, output: Connection) -> None:
     """Run the job in a fresh process: what it prints goes to `output`, what it finds out to `channel`.
 
-    The channel carries any number of Progress, then one Outcome or Failure.
+    The channel carries any number of Progress, Trained somewhere among them, then one Outcome or Failure.
     """
     gc.freeze()  # the libraries' objects stay: going through them before each phase took 0.4 s
     os.setpgid(0, 0)  # Ctrl-C doesn't reach it, the study decides; and what it starts can be ended with it
     _end_with_the_server()
     threading.Thread(target=_end_with_the_study, daemon=True).start()
+    streams.replace_unknown()  # before: Python still takes the stream for what it was, perhaps a file
     os.dup2(output.fileno(), 1)
     os.dup2(output.fileno(), 2)
     transformers.logging.set_verbosity_error()
@@ -47,7 +53,7 @@ def main(job: Job, channel: Connection, output: Connection) -> None:
         channel.send(Progress(phase, done, total, loss))
 
     try:
-        channel.send(Run(job, watch).outcome())
+        channel.send(Run(job, watch).outcome(trained=lambda found: channel.send(Trained(found))))
     except Exception as error:
         channel.send(_failure(error))
 
@@ -76,20 +82,27 @@ def _failure(error: Exception) -> Failure:
     status: Status = "failed"
     if isinstance(error, train.Diverged):
         status = "diverged"
-    elif _out_of_memory(error):
+    elif out_of_memory(error):
         status = "oom"
     lines = "".join(traceback.format_exception(error)).splitlines()
     said = RunError(
-        type=type(error).__name__, message=_text(str(error)), last_lines=[_text(line) for line in lines[-_LAST_LINES:]]
+        type=type(error).__name__,
+        message=storable(str(error)),
+        last_lines=[storable(line) for line in lines[-_LAST_LINES:]],
     )
     return Failure(status=status, error=said)
 
 
-def _text(text: str) -> str:
-    """Return text that UTF-8 can hold, whatever file names are in it, and no more of it than anybody reads."""
-    return text[:_LONGEST].encode(errors="backslashreplace").decode()
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out, the processor's or the GPU's, be it that another exception was made of that one.
 
-
-def _out_of_memory(error: Exception) -> bool:
-    """torch tells a CPU that is out of memory by a RuntimeError of the allocator's."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    Only torch's own allocator for CUDA has a type for it. Its allocator for the CPU, the driver and CUDA's libraries
+    each have their words.
+    """
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    if isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)):
+        return True
+    return error.__cause__ is not None and out_of_memory(error.__cause__)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
+import psutil
+
 from bench.errors import UsageError
+from bench.machine import cgroups
 from bench.store.record import Environment
 
 Device = Literal["cpu", "cuda"]
@@ -48,6 +53,19 @@ def native_bf16(device: Device) -> bool:
 
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool({"avx512_bf16", "amx_bf16"} & _cpu_facts()[1])
+
+
+def threads() -> int:
+    """Return with how many threads to compute: one a core, as more make matrix products slower.
+
+    Cores are those that this process may use, by its affinity and its control groups' quota; OMP_NUM_THREADS may ask
+    for fewer.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limits = [allowed, psutil.cpu_count(logical=False) or 1, int(cgroups.processors() or allowed)]
+    with suppress(ValueError):  # it may be a list, of which the first counts, or nonsense
+        limits.append(int(os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]))
+    return max(1, min(limits))
 
 
 @cache

@@ -184,6 +184,8 @@ def _differences(layout: Layout) -> list[Section]:
 
 def _failed(layout: Layout) -> list[Section]:
     blocks: list[Block] = [provenance.failures(layout)] if layout.analysis.comparison.failed else []
+    if (noted := provenance.notes(layout)) is not None:
+        blocks.append(noted)
     if layout.analysis.missing:
         rows = tuple(Row((Cell(said),)) for said in layout.analysis.missing)
         blocks.append(Table((Column("Predictions that couldn't be read", limit=300),), rows))

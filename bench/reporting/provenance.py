@@ -31,6 +31,18 @@ def failures(layout: Layout) -> Table:
     return Table(columns, tuple(rows))
 
 
+def notes(layout: Layout) -> Table | None:
+    """The figures that a good run lacks as their measurement failed, and why; None where there are none."""
+    columns = (*layout.columns, Column("Seeds"), Column("What is missing", limit=300))
+    rows = []
+    for place in layout.order:
+        noted = sorted((note, run.seed) for run in layout.summaries[place].runs for note in run.notes)
+        for note, same in groupby(noted, key=lambda pair: pair[0]):
+            seeds = ", ".join(str(seed) for _, seed in same)
+            rows.append(Row((*layout.cells(place), Cell(seeds), Cell(note))))
+    return Table(columns, tuple(rows)) if rows else None
+
+
 def _cause(run: Record) -> tuple[str, str]:
     if run.status == "ok":
         return "ok", "the record holds no test figures"

@@ -232,6 +232,7 @@ class Record(Part):
     speed: Speed | None = None
     memory: Memory | None = None
     compute: Compute | None = None
+    notes: list[str] = Field(default=[], description="a line for each figure of a good run that is null as it failed")
     environment: Environment
     checksum: str | None = None
 

@@ -39,8 +39,8 @@ class Checkpoint:
     def keep(self, fitting: Fitting, epoch_s: float) -> None:
         """Write down the state after an epoch of `epoch_s` seconds.
 
-        A method with an optimizer of its own, or one that acts after each step, may have a state that isn't known here:
-        of its runs nothing is kept. Neither is where the disk refuses, which the run's output says.
+        A method with an optimizer of its own, one that acts after each step, or one that says so may have a state that
+        isn't known here: of its runs nothing is kept. Neither is where the disk refuses, which the run's output says.
         """
         if epoch_s < self.after_s or not fitting.resumable:
             return

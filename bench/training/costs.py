@@ -23,7 +23,10 @@ WARMUP_STEPS = 3
 
 @dataclass(frozen=True)
 class Costs:
-    """The measured phases of one run. `passes` holds the backbone's passes by split where its features were kept."""
+    """The measured phases of one run. `passes` holds the backbone's passes by split where its features were kept.
+
+    The last three are measured after training, and are None until then and where that failed.
+    """
 
     device: str
     baseline_bytes: int
@@ -31,21 +34,20 @@ class Costs:
     passes: dict[str, Pass]
     fit: Fit
     evaluation: Evaluation
-    merged_tokens_per_s: float | None
-    flops_per_token: float
-    matmul_flops_per_s: float
+    merged_tokens_per_s: float | None = None
+    flops_per_token: float | None = None
+    matmul_flops_per_s: float | None = None
 
     def speed(self, splits: Splits) -> Speed:
         """Return the record's times and throughputs; a kept pass over a split is charged to what it served."""
         train = self._kept_training(splits) if "train" in self.passes else training_speed(self.fit)
-        rate = train.get("train_tokens_per_s")
         eval_s = self.evaluation.cost.seconds + self._pass_s("test")
         return Speed(
             load_s=self.loading.seconds,
             **train,
             features_s=sum(map(self._pass_s, self.passes)) if self.passes else None,
             features_reused=all(kept.reused for kept in self.passes.values()) if self.passes else None,
-            matmul_share=None if rate is None else rate * self.flops_per_token / self.matmul_flops_per_s,
+            matmul_share=self._matmul_share(train.get("train_tokens_per_s")),
             eval_s=eval_s,
             eval_tokens_per_s=int(splits.test.lengths.sum()) / eval_s,
             eval_samples_per_s=len(splits.test.labels) / eval_s,
@@ -67,6 +69,11 @@ class Costs:
             kind=measure.memory_kind(self.device),
             reserved_bytes=max((size for size in reserved if size is not None), default=None),
         )
+
+    def _matmul_share(self, tokens_per_s: float | None) -> float | None:
+        if tokens_per_s is None or self.flops_per_token is None or self.matmul_flops_per_s is None:
+            return None
+        return tokens_per_s * self.flops_per_token / self.matmul_flops_per_s
 
     def _kept_training(self, splits: Splits) -> dict[str, Any]:
         """The figures of training on kept features: the pass counts as training, its tokens as those that were read.

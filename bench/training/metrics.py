@@ -14,6 +14,7 @@ from bench.store.record import CategoryScores, Scores, StyleScores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -38,11 +39,18 @@ class Classification(evaluate.Metric):  # type: ignore[misc]
 
 
 def scores(
-    logits: NDArray[np.float32], labels: NDArray[np.int64], styles: Sequence[str], categories: Sequence[str]
+    logits: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    styles: Sequence[str],
+    categories: Sequence[str],
+    scratch: Path,
 ) -> Scores:
-    """Score logits [n, styles] against labels [n]; `categories` [n] tells each example's."""
+    """Score logits [n, styles] against labels [n]; `categories` [n] tells each example's.
+
+    `evaluate` makes a folder for each metric, in `scratch`: the user's home may be no place to write to.
+    """
     predictions = logits.argmax(axis=1)
-    metric = Classification(keep_in_memory=True)
+    metric = Classification(keep_in_memory=True, cache_dir=str(scratch))
     which = np.asarray(categories)
 
     def group(rows: NDArray[np.bool_]) -> CategoryScores:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from bench.data import SPLITS, Splits
-from bench.job import Outcome, examples_path
+from bench.job import Outcome, examples_path, storable
 from bench.machine import measure
 from bench.model import backbone, features
 from bench.model.features import CachedForward
@@ -29,7 +30,7 @@ from methods import MethodError, adapters
 from methods.prepare import base_model, head_modules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -39,6 +40,15 @@ if TYPE_CHECKING:
     from bench.spec import TrainingSpec
 
 _TORCH_DTYPE = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@contextmanager
+def _noting(notes: list[str], figure: str) -> Iterator[None]:
+    """Within, an exception costs no more than the figure: a note says what happened."""
+    try:
+        yield
+    except Exception as error:  # whatever it is, what was trained and evaluated before stands
+        notes.append(storable(f"{figure} is null: {type(error).__name__}: {' '.join(str(error).split())}"))
 
 
 class Run:
@@ -52,8 +62,12 @@ class Run:
         self.splits = Splits.load(job.scratch)
         self.examples = pd.read_parquet(examples_path(job.scratch))
 
-    def outcome(self) -> Outcome:
-        """Do it all; leave the predictions, and the adapter if that is asked for, where the job says."""
+    def outcome(self, trained: Callable[[Outcome], None] | None = None) -> Outcome:
+        """Do it all; leave the predictions, and the adapter if that is asked for, where the job says.
+
+        `trained` is told what there is once training and evaluation are over. What is measured after that may fail: the
+        figure is null then, and a note says why.
+        """
         baseline = measure.resident_bytes()
         self.watch("loading", 0, 1)
         with ExitStack() as layouts:
@@ -67,27 +81,41 @@ class Run:
             evaluation = train.evaluate(reader, self.splits.test)
             laid_out = count_laid_out()
         self._predictions(evaluation.logits).to_parquet(self.job.predictions, index=False)
-        parameters = self._parameters(forward.module)
-        resolved = self.method.resolved(forward.module)
-        merged = self._merged_tokens_per_s(forward)
-        del forward, reader
-        fixed = Compute(**self._once(f"step {self.spec.variant.identity()}", self._fixed_step))
-        speed = self._once("matmul", self._matmul_speed)["flops_per_s"]
-        flops_per_token = fixed.flops / (compute.PASSAGES * compute.tokens(self.training.max_length))
-        costs = Costs(self.training.device, baseline, loading, passes, fit, evaluation, merged, flops_per_token, speed)
-        return Outcome(
+        if self.job.adapter is not None:
+            adapters.save(forward.module, self.job.adapter)
+        trainable, total = adapters.count(forward.module)
+        costs = Costs(self.training.device, baseline, loading, passes, fit, evaluation)
+        found = Outcome(
             backbone_parameters=backbone_parameters,
             steps=len(fit.tokens),
             padding_share=passes["train"].padding_share if "train" in passes else fit.padding_share,
             feature_cache=bool(passes) and self.training.feature_cache,
             laid_out=laid_out,
-            resolved=resolved,
-            parameters=parameters,
+            resolved=self.method.resolved(forward.module),
+            parameters=Parameters(trainable=trainable, total=total, adapter_bytes=None),
             quality=self._quality(fit, evaluation.logits),
             speed=costs.speed(self.splits),
             memory=costs.memory(),
-            compute=fixed,
+            compute=None,
         )
+        if trained is not None:
+            trained(found)
+
+        notes: list[str] = []
+        with _noting(notes, "parameters.adapter_bytes"):
+            size = adapters.adapter_bytes(forward.module)
+            found = found.model_copy(update={"parameters": found.parameters.model_copy(update={"adapter_bytes": size})})
+        with _noting(notes, "speed.eval_merged_tokens_per_s"):
+            costs = replace(costs, merged_tokens_per_s=self._merged_tokens_per_s(forward))
+        del forward, reader
+        with _noting(notes, "compute"):
+            fixed = Compute(**self._once(f"step {self.spec.variant.identity()}", self._fixed_step))
+            found = found.model_copy(update={"compute": fixed})
+            tokens = compute.PASSAGES * compute.tokens(self.training.max_length)
+            costs = replace(costs, flops_per_token=fixed.flops / tokens)
+        with _noting(notes, "speed.matmul_share"):
+            costs = replace(costs, matmul_flops_per_s=self._once("matmul", self._matmul_speed)["flops_per_s"])
+        return found.model_copy(update={"speed": costs.speed(self.splits), "notes": tuple(notes)})
 
     def _fit(self, forward: Forward, reader: Forward, passes: dict[str, Pass]) -> train.Fit:
         """Train the module in place: by gradient steps, or as the method itself fits its head to the features."""
@@ -158,12 +186,6 @@ class Run:
             [self.examples.assign(prediction=styles[logits.argmax(axis=1)]), pd.DataFrame(columns)], axis=1
         )
 
-    def _parameters(self, module: nn.Module) -> Parameters:
-        if self.job.adapter is not None:
-            adapters.save(module, self.job.adapter)
-        trainable, total = adapters.count(module)
-        return Parameters(trainable=trainable, total=total, adapter_bytes=adapters.adapter_bytes(module))
-
     def _merged_tokens_per_s(self, forward: Forward) -> float | None:
         """Return the test split's throughput with the adapter merged into the backbone; the module is used up."""
         merged = adapters.merge(forward.module)
@@ -199,7 +221,7 @@ class Run:
     def _quality(self, fit: train.Fit, logits: NDArray[np.float32]) -> Quality:
         labels, categories = self.splits.test.labels, self.examples["category"].tolist()
         return Quality(
-            test=scores(logits, labels, self.job.styles, categories),
+            test=scores(logits, labels, self.job.styles, categories, self.job.scratch),
             epochs=fit.epochs,
             best_epoch=min(fit.epochs, key=lambda epoch: epoch.validation_loss).epoch,
             predictions=f"{self.spec.uid}.parquet",

@@ -153,7 +153,7 @@ class Fitting:
         self.optimizer = _optimizer(forward.module, method, self.plan, spec.weight_decay)
         self.penalty = getattr(method, "penalty", None)
         self.after_step = getattr(method, "after_step", None)
-        self.resumable = self.after_step is None and not hasattr(method, "optimizer")
+        self.resumable = method.resumable and self.after_step is None and not hasattr(method, "optimizer")
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, _warmup_and_decay(self.plan.steps, spec.warmup_share)
         )

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from commands import call, environment
+from commands import bench, call, environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -306,3 +306,22 @@ def test_the_list_as_json_has_what_the_list_shows(
         for field, value in method.get("defaults", {}).items():
             assert value in (None, False) or f"{field}={value}" in shown
     assert "sweeps alpha over 8, 32, 128" in shown
+
+
+def test_the_list_is_printed_in_whatever_encoding(tmp_path: Path) -> None:
+    done = bench("list", cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.isascii()
+    assert "lora" in done.stdout
+
+
+def test_a_study_bears_an_odd_system(gpt2: Path, texts: Path, tmp_path: Path) -> None:
+    """A long TMPDIR, a home that is none and an output of ASCII cost nothing."""
+    folder = tmp_path / ("long-name-of-a-job" * 6)
+    folder.mkdir()
+    odd = {"TMPDIR": str(folder), "HOME": "/dev/null", "PYTHONIOENCODING": "ascii"}
+    sources = ["--model", str(gpt2), "--data", str(texts), "--seeds", "0", "--max-steps", "2", "--results", "store"]
+    done = bench("run", "--methods", "head", "--device", "cpu", "--dtype", "fp32", *sources, cwd=tmp_path, **odd)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "is too long for the path of a socket" in done.stderr
+    assert "1 of 1 runs ok" in done.stdout

@@ -57,6 +57,13 @@ def test_piped_a_run_is_one_plain_line() -> None:
     assert second.startswith("2/2 · frozen seed=3 · oom: no \\x1b[2Jroom for [bold]it[/bold] · ")
 
 
+def test_a_good_run_says_what_it_lacks() -> None:
+    record = make_record(DEMO[3], changes={"notes": ["compute is null: RuntimeError: no", "and more"]})
+    out = io.StringIO()
+    console.View(Console(file=out), 1).ended(_job(LORA), record)
+    assert out.getvalue().endswith(f"{record.wall_s:.1f} s · compute is null: RuntimeError: no; and more\n")
+
+
 def test_on_a_terminal_the_table_grows_over_the_progress() -> None:
     out = io.StringIO()
     terminal = Console(file=out, force_terminal=True, width=160, color_system=None)

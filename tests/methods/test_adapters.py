@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,6 +42,12 @@ def test_a_saved_adapter_is_one_file_of_safetensors_without_the_backbone(name: s
     assert len(files) == 1
     assert (name == "full") == any("wte" in tensor for tensor in load_file(files[0]))
     assert adapters.adapter_bytes(module) == files[0].stat().st_size
+
+
+def test_the_size_is_known_without_room_to_write(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    for name in ("lora", "full"):
+        assert adapters.adapter_bytes(methods.get(name)().apply(contract.tiny_gpt2())) > 0
 
 
 @pytest.mark.parametrize("name", ["frozen", "head", "lora", "ia3", "prefix", "bitfit", "probe", "full"])

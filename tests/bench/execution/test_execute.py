@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from bench.store.record import Record
 
 TROUBLE = ("raises", "greedy", "tensors", "wild", "leaves", "crashes", "chatty")
+LATE = ("stumbles", "expires")
+"""What goes wrong after training only."""
 MIB = 2**20
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
@@ -36,9 +38,9 @@ def trouble(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def records(
     trouble: Path, gpt2: Path, texts: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Record]]:
-    """A study in which all but the last run go wrong, by method."""
+    """A study in which all but the last run go wrong, some of them when they have a result, by method."""
     store = tmp_path_factory.mktemp("store")
-    chosen = ",".join([*TROUBLE, "frozen"])
+    chosen = ",".join([*TROUBLE, *LATE, "frozen"])
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(trouble))
         sources = ["--model", str(gpt2), "--data", str(texts), "--device", "cpu", "--max-steps", "2"]
@@ -90,8 +92,31 @@ def test_the_last_lines_say_where(records: dict[str, Record], method: str, line:
 
 
 def test_the_study_goes_on_to_the_end(records: dict[str, Record]) -> None:
-    assert list(records) == [*TROUBLE, "frozen"]
-    assert records["frozen"].status == "ok"
+    assert list(records) == [*TROUBLE, *LATE, "frozen"]
+    assert (records["frozen"].status, records["frozen"].notes) == ("ok", [])
+
+
+@pytest.mark.parametrize(
+    ("method", "note"),
+    [
+        ("stumbles", "compute is null: RuntimeError: no second legs"),
+        ("expires", "what is measured after training is null: SIGKILL: the run's process was ended by SIGKILL"),
+    ],
+)
+def test_what_goes_wrong_after_training_costs_its_own_figure_alone(
+    records: dict[str, Record], method: str, note: str
+) -> None:
+    record = records[method]
+    assert (record.status, record.error, record.notes, record.compute) == ("ok", None, [note], None)
+    assert record.quality is not None
+    assert record.quality.predictions_sha256 is not None
+    assert record.training.steps == 2
+    assert record.speed is not None
+    assert record.speed.train_tokens_per_s is not None
+    assert record.speed.matmul_share is None
+    assert record.memory is not None
+    assert record.parameters is not None
+    assert (record.parameters.adapter_bytes is None) == (method == "expires")
 
 
 def test_an_adapter_that_the_disk_refuses_leaves_no_half_of_it(tmp_path: Path) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
 import subprocess
 import sys
 
+import psutil
 import pytest
 import torch
 import transformers
 from commands import ROOT
 
-from bench.machine import facts
+from bench.machine import cgroups, facts
 
 
 def test_versions_and_processor_are_those_of_this_process() -> None:
@@ -35,6 +37,34 @@ def test_the_command_can_be_typed_again(monkeypatch: pytest.MonkeyPatch) -> None
     typed = ["run", "--data", "my texts; rm", "--set", "lora.targets=a+b"]
     monkeypatch.setattr(sys, "argv", ["/somewhere/bench/__main__.py", *typed])
     assert shlex.split(facts.command_line()) == ["python", "-m", "bench", *typed]
+
+
+@pytest.fixture
+def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with four cores of two threads each, no limit to them, and nothing asked for."""
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical: 8 if logical else 4)
+    monkeypatch.setattr(cgroups, "processors", lambda: None)
+
+
+@pytest.mark.usefixtures("four_cores")
+def test_a_thread_a_core_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert facts.threads() == 4
+    monkeypatch.setattr(cgroups, "processors", lambda: 2.5)
+    assert facts.threads() == 2
+    monkeypatch.setattr(cgroups, "processors", lambda: 0.5)
+    assert facts.threads() == 1
+    monkeypatch.setattr(cgroups, "processors", lambda: 16.0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5, 7})
+    assert facts.threads() == 3
+
+
+@pytest.mark.usefixtures("four_cores")
+@pytest.mark.parametrize(("asked", "threads"), [("1", 1), ("3,1", 3), ("64", 4), ("", 4), ("many", 4), ("0", 1)])
+def test_fewer_threads_can_be_asked_for(monkeypatch: pytest.MonkeyPatch, asked: str, threads: int) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert facts.threads() == threads
 
 
 def test_what_is_asked_for_is_taken_and_auto_is_resolved() -> None:

@@ -115,7 +115,7 @@ def test_each_run_is_charged_the_pass_reused_or_not(gpt2: Path, texts: Path) -> 
         }
         fit = train.Fit(step_s=[0.5] * 8, tokens=[10] * 8, samples=[2] * 8, peak_bytes=300)
         evaluation = train.Evaluation(np.empty((0, STYLES), np.float32), Phase(seconds=1.0, peak_bytes=200), 0)
-        costs = Costs("cpu", 100, Phase(2.0, 250), passes, fit, evaluation, None, 1e6, 1e9)
+        costs = Costs("cpu", 100, Phase(2.0, 250), passes, fit, evaluation, flops_per_token=1e6, matmul_flops_per_s=1e9)
         speed, memory = costs.speed(found), costs.memory()
         assert speed.train_s == pytest.approx(14.0)
         assert speed.train_tokens_per_s == pytest.approx(found.train.lengths.sum() / 14.0)

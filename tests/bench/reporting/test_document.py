@@ -205,6 +205,20 @@ def test_what_failed_says_why_and_counts_in_the_comparison() -> None:
     assert "21 of 24 runs have a result" in text
 
 
+def test_a_figure_that_failed_is_absent_and_said_with_its_reason() -> None:
+    """What is measured after training may fail, by which the result stands."""
+    lost = {"compute": None, "parameters.adapter_bytes": None, "notes": ["compute is null: RuntimeError: no"]}
+    text = _rendered(
+        *(make_record(HEAD, seed, lost) for seed in (0, 1)), *(make_record(lora(8, 0.4), s) for s in (0, 1))
+    )
+    row, other = _row(text, "head"), _row(text, "lora")
+    assert row[-2:] == ["–", "–"]
+    assert "–" not in other
+    section = _section(text, "What failed")
+    assert _row(section, "head")[1:] == ["0, 1", "compute is null: RuntimeError: no"]
+    assert "All 4 runs have a result" in text
+
+
 def test_only_failed_runs_still_make_a_report() -> None:
     text = _rendered(failed_record(HEAD))
     assert "No run has a result" in text

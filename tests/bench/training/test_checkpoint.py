@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import pytest
 import torch
 
-from bench.data import Splits, load_local, tokenise
+from bench.data import Splits, TokenSplit, load_local, tokenise
 from bench.model import backbone
 from bench.model.forward import Forward
 from bench.spec import TrainingSpec
 from bench.training import train
 from bench.training.checkpoint import Checkpoint
-from methods import get
+from methods import get, names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +49,14 @@ def splits(ref: BackboneRef, texts: Path) -> Splits:
     return tokenise(load_local(texts), backbone.tokenizer(ref), TRAINING.max_length)
 
 
+@pytest.fixture(scope="module")
+def few(splits: Splits) -> Splits:
+    """Two steps an epoch."""
+    whole, rows = splits.train, 2 * TRAINING.batch_size
+    offsets = whole.offsets[: rows + 1]
+    return replace(splits, train=TokenSplit(whole.ids[: offsets[-1]], offsets, whole.labels[:rows]))
+
+
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Checkpoint:
     return Checkpoint(tmp_path / ".checkpoints" / "uid.safetensors", tmp_path, 0.0)
@@ -57,7 +66,7 @@ def _fit(
     ref: BackboneRef,
     splits: Splits,
     method: Method,
-    checkpoint: Checkpoint | None,
+    checkpoint: train.Keeper | None,
     end_at_step: int | None = None,
     device: Device = "cpu",
 ) -> Fitted:
@@ -107,6 +116,44 @@ def test_it_goes_on_bit_for_bit(ref: BackboneRef, splits: Splits, method: Method
     assert _same(resumed, whole)
     assert len(resumed.fit.step_s) == len(whole.fit.step_s) == 15
     assert (whole.told, resumed.told) == ([0, 10], [10])  # the third epoch alone was trained
+
+
+class First:
+    """Keeps a fitting after its first epoch only, and may give it back."""
+
+    def __init__(self, checkpoint: Checkpoint, resumes: bool) -> None:
+        self.checkpoint, self.resumes = checkpoint, resumes
+
+    def keep(self, fitting: train.Fitting, epoch_s: float) -> None:
+        if len(fitting.result.epochs) == 1:
+            self.checkpoint.keep(fitting, epoch_s)
+
+    def restore(self, fitting: train.Fitting) -> None:
+        if self.resumes:
+            self.checkpoint.restore(fitting)
+            assert len(fitting.result.epochs) == 1
+
+
+def _claims(name: str) -> bool:
+    """Return whether a method trains by steps, and says that it keeps nothing from one to the next by itself."""
+    method = get(name)
+    own = any(hasattr(method, verb) for verb in ("optimizer", "after_step", "fit"))
+    return method.resumable and not own and name != "frozen"
+
+
+@pytest.mark.parametrize("name", [name for name in names() if _claims(name)])
+def test_every_method_that_claims_to_goes_on_bit_for_bit(
+    ref: BackboneRef, few: Splits, name: str, checkpoint: Checkpoint
+) -> None:
+    method = get(name)()
+    whole = _fit(ref, few, method, First(checkpoint, resumes=False))
+    assert _same(_fit(ref, few, method, First(checkpoint, resumes=True)), whole)
+
+
+def test_a_method_that_draws_ahead_is_not_resumed(ref: BackboneRef, few: Splits, checkpoint: Checkpoint) -> None:
+    """peft's MonteCLoRA keeps a list of samples, of which no checkpoint knows."""
+    _fit(ref, few, get("monteclora")(), checkpoint)
+    assert not checkpoint.path.exists()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from bench.training.metrics import cross_entropy, log_probabilities, scores
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 STYLES = ("ann", "bob", "cat", "dan")
 LABELS = np.array([0, 0, 0, 1, 1, 2])
@@ -17,8 +21,8 @@ LOGITS = np.eye(4, dtype=np.float32)[PREDICTED] * 5
 """Styles are right for 3 of 6; dan is predicted once and never right."""
 
 
-def test_the_whole() -> None:
-    found = scores(LOGITS, LABELS, STYLES, CATEGORIES)
+def test_the_whole(tmp_path: Path) -> None:
+    found = scores(LOGITS, LABELS, STYLES, CATEGORIES, tmp_path)
     assert found.accuracy == pytest.approx(3 / 6)
     # F1 is 2·right / (predicted + there): ann 4/6, bob 2/4, cat 0; dan, whom no reference names, isn't averaged
     assert found.macro_f1 == pytest.approx((4 / 6 + 2 / 4 + 0) / 3)
@@ -26,8 +30,8 @@ def test_the_whole() -> None:
     assert found.loss == pytest.approx((3 * right + 3 * wrong) / 6, rel=1e-6)
 
 
-def test_by_category_and_by_style() -> None:
-    found = scores(LOGITS, LABELS, STYLES, CATEGORIES)
+def test_by_category_and_by_style(tmp_path: Path) -> None:
+    found = scores(LOGITS, LABELS, STYLES, CATEGORIES, tmp_path)
     letters, songs = found.per_category["letters"], found.per_category["songs"]
     assert [letters.accuracy, letters.examples] == pytest.approx([3 / 4, 4])
     assert letters.macro_f1 == pytest.approx((4 / 5 + 2 / 3) / 2)
