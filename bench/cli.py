@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -17,7 +18,7 @@ from bench.errors import UsageError, refusal
 from bench.execution import interrupts
 from bench.machine import streams
 from bench.reporting.text import clean_lines
-from bench.spec import CARD, expand
+from bench.spec import CORE, expand, renamed
 from methods import MethodError
 
 EXIT_RUNS_FAILED, EXIT_USAGE = 1, 2
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-_CARD = ",".join(CARD)
+_CORE = ",".join(CORE)
 
 RUN_EXAMPLES = """Examples:
 
@@ -38,7 +39,7 @@ python -m bench run --preset demo
 
 python -m bench run --methods lora,ia3 --seeds 0,1,2,3,4
 
-python -m bench run --methods card,orthogonal --preset demo
+python -m bench run --methods core,orthogonal --preset demo
 
 python -m bench run --methods lora --set lora.alpha=8,32,128 --set lora.r=4,8 --dry-run
 
@@ -60,7 +61,7 @@ def _seeds(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in _names(text) or ())
     except ValueError:
-        raise UsageError(f"--seeds {text}: write whole numbers with commas between them, e.g. 0,1,2") from None
+        raise UsageError(f"--seeds {text}: expected whole numbers separated by commas, e.g. 0,1,2") from None
 
 
 def _duration(text: str | None) -> float | None:
@@ -70,69 +71,88 @@ def _duration(text: str | None) -> float | None:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
     seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0
     if seconds <= 0:
-        raise UsageError(f"--timeout {text}: write a number of seconds, or with a unit, e.g. 90s, 15m or 2h")
+        raise UsageError(f"--timeout {text}: expected seconds, or a number with a unit, e.g. 90s, 15m or 2h")
     return seconds
 
 
-def _option(help_text: str, *names: str, metavar: str | None = None, least: int | None = None) -> Any:  # noqa: ANN401
-    return typer.Option(*names, help=help_text, metavar=metavar, min=least)
+def _option(panel: str) -> Any:  # noqa: ANN401
+    """Return typer.Option for the options of one panel of `--help`."""
+    return partial(typer.Option, rich_help_panel=panel)
 
+
+_compare, _source, _training, _place = map(
+    _option, ("What to compare", "Data and model", "Training", "Where and how to run")
+)
 
 Methods = Annotated[
-    str, _option("Which methods or groups of them (all, card, a family), with commas.", "--methods", metavar="NAME,…")
+    str, _compare("--methods", metavar="NAME,…", help="Methods or groups of methods: core, all, or a family.")
 ]
 Settings = Annotated[
     list[str] | None,
-    _option("Sweep a hyperparameter; several multiply.", "--set", metavar="METHOD.FIELD=V1,V2"),
+    _compare(
+        "--set",
+        metavar="METHOD.FIELD=V1,V2",
+        help="Set or sweep a hyperparameter. Repeat it for several.",
+    ),
 ]
-Seeds = Annotated[str, _option("Seeds, with commas between them.", metavar="N,…")]
+Seeds = Annotated[str, _compare(metavar="N,…", help="Seeds. Each one repeats the whole grid.")]
+DryRun = Annotated[bool, _compare("--dry-run", help="Print the grid of runs and exit.")]
 Preset = Annotated[
     Literal["full", "demo"] | None,
-    _option("GPT-2 on AuthorMix from the Hub, or what comes with the project. By default full where it can be had."),
+    _source(
+        help="full: GPT-2 on AuthorMix, from the Hub. demo: a small GPT-2 and texts that ship with the project. "
+        "Default: full if it is available, else demo."
+    ),
 ]
 Model = Annotated[
     str | None,
-    _option("Another backbone: on the Hub (NAME@REVISION pins a commit) or a folder.", metavar="NAME|DIR"),
+    _source(metavar="NAME|DIR", help="Backbone: a folder, or a name on the Hub. NAME@REVISION pins a commit."),
 ]
 Texts = Annotated[
     str | None,
-    _option("Other texts, with columns text, style, category: on the Hub or here.", "--data", metavar="NAME|DIR|FILE"),
+    _source(
+        "--data",
+        metavar="NAME|DIR|FILE",
+        help="Texts with the columns text, style and category: a folder, a file, or a name on the Hub.",
+    ),
 ]
-Categories = Annotated[str | None, _option("Only these categories, with commas between them.", metavar="C,…")]
-TrainSize = Annotated[int | None, _option("Only so many train passages, each style in proportion.", least=1)]
-Epochs = Annotated[int | None, _option("Passes over the train passages.", least=1)]
-MaxSteps = Annotated[int | None, _option("Stop training after so many optimizer steps.", least=1)]
-BatchSize = Annotated[int | None, _option("Passages an optimizer step.", least=1)]
-MaxLength = Annotated[int | None, _option("How many tokens of a passage are read.", least=1)]
-Device = Annotated[Literal["auto", "cpu", "cuda"], _option("Where to compute.")]
+Categories = Annotated[str | None, _source(metavar="C,…", help="Use only these categories.")]
+TrainSize = Annotated[int | None, _source(min=1, help="Use only this many train passages. Each style keeps its share.")]
+MaxLength = Annotated[int | None, _source(min=1, help="Truncate passages to this many tokens.")]
+Epochs = Annotated[int | None, _training(min=1, help="Passes over the train split.")]
+MaxSteps = Annotated[int | None, _training(min=1, help="Stop after this many optimizer steps.")]
+BatchSize = Annotated[int | None, _training(min=1, help="Passages per optimizer step.")]
 Dtype = Annotated[
-    Literal["auto", "fp32", "bf16"], _option("Precision; auto is bf16 where the hardware multiplies it natively.")
+    Literal["auto", "fp32", "bf16"],
+    _training(help="Precision of the frozen weights. auto: bf16 if the hardware multiplies it natively, else fp32."),
 ]
 FeatureCache = Annotated[
     bool,
-    _option(
-        "Keep what a backbone that never changes makes of each text, or compute it again in every epoch.",
+    _training(
         "--feature-cache/--no-feature-cache",
+        help="Compute the features of a frozen backbone once and share them, or compute them again in every epoch.",
     ),
 ]
-Results = Annotated[Path | None, _option("The store; by default results/PRESET.", metavar="DIR")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], _place(help="Device to train on. auto: cuda if there is one.")]
+Results = Annotated[Path | None, _place(metavar="DIR", help="Store for the records. Default: results/PRESET.")]
 Rerun = Annotated[
     Literal["missing", "failed", "all", "none"],
-    _option("Which runs to do: missing ones; also those that failed (not those that diverged); all; none, just show."),
+    _place(
+        help="Which runs of the grid to start. missing: those without a record. failed: also those that failed, but "
+        "not those that diverged. all: every run. none: no run, only show the records."
+    ),
 ]
-Timeout = Annotated[str | None, _option("End a run that takes longer, e.g. 90s, 15m, 2h.", metavar="TIME")]
+Timeout = Annotated[str | None, _place(metavar="TIME", help="Stop a run after this long, e.g. 90s, 15m or 2h.")]
 Checkpoint = Annotated[
     Literal["auto", "on", "off"],
-    _option("Keep what a killed run needs to go on after each epoch; auto does for epochs over a minute."),
+    _place(help="Save a checkpoint after each epoch, to resume a killed run. auto: if an epoch takes over a minute."),
 ]
-SaveAdapters = Annotated[
-    Path | None, _option("Write each run's adapter into a folder of its own in this one.", metavar="DIR")
-]
+SaveAdapters = Annotated[Path | None, _place(metavar="DIR", help="Save each run's adapter in a subfolder of DIR.")]
 
 
 @app.command(epilog=RUN_EXAMPLES)
 def run(
-    chosen: Methods = _CARD,
+    chosen: Methods = _CORE,
     settings: Settings = None,
     seeds: Seeds = "0,1,2",
     preset: Preset = None,
@@ -152,10 +172,16 @@ def run(
     checkpoint: Checkpoint = "auto",
     save_adapters: SaveAdapters = None,
     feature_cache: FeatureCache = True,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid and stop.")] = False,
+    dry_run: DryRun = False,
 ) -> None:
-    """Run every method with every hyperparameter and seed, and show how they compare."""
+    """Train every method with every hyperparameter value and seed, and compare them.
+
+    Each run leaves one record in the store. The same command again starts only what is missing or failed.
+    """
     from bench import study
+
+    if hint := renamed(_names(chosen) or ()):
+        console.say(hint)
 
     request = study.Request(
         methods=expand(_names(chosen) or ()),
@@ -189,8 +215,8 @@ def run(
 
 
 @app.command(name="list")
-def list_methods(as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False) -> None:
-    """Show the methods by family: what trains, the defaults, the paper; and what can't take part, with the reason."""
+def list_methods(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the methods by family: what they train, their defaults, their paper. Also lists which can't run, and why."""
     described = [methods.describe(name) for name in methods.names()]
     described += [{"name": name, "unable": why} for name, why in methods.unable().items()]
     if as_json:
@@ -201,9 +227,9 @@ def list_methods(as_json: Annotated[bool, typer.Option("--json", help="The same 
 
 @app.command(epilog=CHECK_EXAMPLES)
 def check(
-    name: Annotated[str, typer.Argument(metavar="METHOD", help="One of `bench list`, or a package's own.")],
+    name: Annotated[str, typer.Argument(metavar="METHOD", help="A method from `bench list`.")],
 ) -> None:
-    """Check what a method promises on a small GPT-2, Llama and BERT, and say what it doesn't keep."""
+    """Check that a method keeps its contract on a small GPT-2, Llama and BERT."""
     from bench.gates import check as checks
 
     outcome = checks.outcome(methods.get(name))
@@ -215,11 +241,9 @@ def check(
 
 @app.command()
 def budget(
-    update: Annotated[
-        bool, typer.Option("--update", help="Write what there is now as the budget of these versions.")
-    ] = False,
+    update: Annotated[bool, typer.Option("--update", help="Save the measured figures as the new budgets.")] = False,
 ) -> None:
-    """Check what every method computes and holds, to the digit, against tests/benchmarks/budgets.csv."""
+    """Compare each method's operators, FLOPs and live memory with tests/benchmarks/budgets.csv."""
     from bench.gates import budget as budgets
 
     found = budgets.update(budgets.FILE) if update else budgets.check(budgets.FILE)
@@ -231,11 +255,11 @@ def budget(
 
 @app.command()
 def regress(
-    base: Annotated[str, typer.Argument(metavar="BASE", help="The revision before: a branch, a tag or a commit.")],
-    head: Annotated[str, typer.Argument(metavar="[HEAD]", help="The revision after.")] = "HEAD",
-    margin: Annotated[float, typer.Option(help="How much slower is too slow, as a part of one.", min=0)] = 0.05,
+    base: Annotated[str, typer.Argument(metavar="BASE", help="Revision to compare with: a branch, tag or commit.")],
+    head: Annotated[str, typer.Argument(metavar="[HEAD]", help="Revision to test.")] = "HEAD",
+    margin: Annotated[float, typer.Option(help="Relative slowdown that counts as slower: 0.05 is 5%.", min=0)] = 0.05,
 ) -> None:
-    """Time two revisions' benchmarks in alternation; print how they compare as Markdown."""
+    """Time the benchmarks of two revisions in turns, and print a Markdown table of the ratios."""
     from bench.gates import regress as regression
     from bench.gates.ratios import Rule
 

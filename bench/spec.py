@@ -21,14 +21,17 @@ PROTOCOL = 4
 """Raised when a change to the training or evaluation code changes results, so that old records aren't reused."""
 
 
-CARD = ("frozen", "head", "lora", "ia3", "prefix")
+CORE = ("frozen", "head", "lora", "ia3", "prefix")
 """The methods of a study that is told nothing else, the cheapest first."""
+
+_FORMER_CORE = "card"
+"""What the group `core` was called once. It still works, with a hint."""
 
 
 def expand(chosen: Sequence[str]) -> tuple[str, ...]:
     """Return the methods that a person chose: a group's name stands for its members that aren't named already.
 
-    Groups are `all`, `card`, and each family of methods.
+    Groups are `all`, `core`, and each family of methods.
     """
     found = [name for name in chosen if not _is_group(name)]
     for group in chosen:
@@ -37,17 +40,22 @@ def expand(chosen: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def renamed(chosen: Sequence[str]) -> str | None:
+    """Return a hint where a group is called by its former name; None where none is."""
+    return f"--methods {_FORMER_CORE} is now called --methods core" if _FORMER_CORE in chosen else None
+
+
 def _is_group(name: str) -> bool:
-    return name in ("all", "card") or (name not in methods.names() and name in methods.families())
+    return name in ("all", "core", _FORMER_CORE) or (name not in methods.names() and name in methods.families())
 
 
 def members(group: str) -> Sequence[str]:
-    """Return the methods of a group; `all` begins with those of the card, and leaves out what can't be loaded."""
-    if group == "card":
-        return CARD
+    """Return the methods of a group; `all` begins with the core, and leaves out what can't be loaded."""
+    if group in ("core", _FORMER_CORE):
+        return CORE
     families = methods.families()
     if group == "all":
-        return [*CARD, *sorted(name for family in families.values() for name in family if name not in CARD)]
+        return [*CORE, *sorted(name for family in families.values() for name in family if name not in CORE)]
     return families[group]
 
 

@@ -19,7 +19,7 @@ from bench.job import Job, examples_path
 from bench.machine import facts
 from bench.model import backbone
 from bench.sources import PRESETS, resolve
-from bench.spec import CARD, DataRef, LearningRates, Study, TrainingSpec, Variant, parse_sweeps, variants
+from bench.spec import CORE, DataRef, LearningRates, Study, TrainingSpec, Variant, parse_sweeps, variants
 from bench.store.claims import Owner
 from bench.store.files import Store, is_uid
 from bench.store.record import Backbone, Data, Majority, Sizes
@@ -47,7 +47,7 @@ _LARGEST_SEED = 2**32 - 1
 class Request:
     """What was asked for; None leaves the choice to the preset."""
 
-    methods: tuple[str, ...] = CARD
+    methods: tuple[str, ...] = CORE
     settings: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
     preset: Literal["full", "demo"] | None = None

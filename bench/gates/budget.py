@@ -25,7 +25,7 @@ from bench.errors import UsageError
 from bench.model import backbone, features
 from bench.model.forward import Forward
 from bench.reporting.model import Cell, Column, Row, Table, Unit
-from bench.spec import CARD, BackboneRef, TrainingSpec
+from bench.spec import CORE, BackboneRef, TrainingSpec
 from bench.training import train
 from bench.training.compute import metered
 from methods import adapters
@@ -60,7 +60,7 @@ GPT2: dict[str, Any] = {
 FORMS: dict[str, dict[str, Any]] = {"packed": {}, "padded": {"reorder_and_upcast_attn": True}}
 """How the harness feeds a model, and the setting of GPT-2 that makes it do so: other architectures are padded.
 
-What the padded way costs is the harness's affair, so the methods of the card are measured in it and no others.
+What the padded way costs is the harness's affair, so the core methods are measured in it and no others.
 """
 
 TRAINING = TrainingSpec(epochs=1, batch_size=8, max_length=64, dtype="fp32", device="cpu")
@@ -120,7 +120,7 @@ def measure(names: Sequence[str]) -> Budget:
 
 def _of(method: Method) -> Budget:
     found: Budget = {}
-    for form in FORMS if method.name in CARD else ("packed",):
+    for form in FORMS if method.name in CORE else ("packed",):
         forward = adapted(method, form)
         trainable, _ = adapters.count(forward.module)
         steps = trainable and not hasattr(method, "fit")

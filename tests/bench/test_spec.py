@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 import methods
 from bench.spec import (
-    CARD,
+    CORE,
     BackboneRef,
     DataRef,
     LearningRates,
@@ -19,6 +19,7 @@ from bench.spec import (
     TrainingSpec,
     Variant,
     expand,
+    renamed,
     variants,
 )
 
@@ -153,10 +154,13 @@ def test_a_presets_learning_rate_stands_in_for_the_methods_own_and_gives_way_to_
 
 
 def test_a_group_stands_for_its_members() -> None:
-    assert expand(("card",)) == CARD
-    assert expand(("ia3", "card")) == ("ia3", "frozen", "head", "lora", "prefix")
+    assert expand(("core",)) == CORE
+    assert expand(("card",)) == CORE
+    assert "core" in (renamed(("card",)) or "")
+    assert renamed(("core", "lora")) is None
+    assert expand(("ia3", "core")) == ("ia3", "frozen", "head", "lora", "prefix")
     prompts = expand(("prompts",))
     assert {"prefix", "prompt_tuning", "p_tuning"} <= set(prompts)
     assert set(expand(("all",))) == set(methods.names())
-    assert expand(("all",))[: len(CARD)] == CARD
+    assert expand(("all",))[: len(CORE)] == CORE
     assert expand(("no_such",)) == ("no_such",)

@@ -134,4 +134,5 @@ def test_a_model_that_looks_for_the_end_of_a_text_needs_a_tokenizer_that_puts_it
 def test_a_run_with_t5_has_everything_to_its_end(texts: Path, tmp_path: Path) -> None:
     """Also what is computed of made-up passages after training: they end as T5 needs it."""
     outcome = ran("lora", _folder(tmp_path / "model", "t5"), texts, tmp_path / "scratch")
+    assert outcome.compute is not None
     assert outcome.compute.flops > 0
