@@ -102,8 +102,8 @@ def paired(analysis: Analysis, reference: str) -> list[Paragraph]:
                 code(reference),
                 ", on the same seeds and test passages, in points. ",
             ),
-            "In brackets stands the 95% interval of each difference by itself. Better and worse go by Holm p, which "
-            "allows for the number of rows. Equivalent: the whole interval lies within ±1 point.",
+            "In brackets stands the 95% interval of each difference by itself. Better and worse go by the adjusted p, "
+            "which allows for the number of rows. Equivalent: the whole interval lies within ±1 point.",
         )
     ]
     if analysis.detectable is not None:
