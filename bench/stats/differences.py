@@ -81,9 +81,14 @@ def top_group(differences: Figures) -> NDArray[Any]:
     k = differences.mean.shape[-1]
     if k == 1:
         return np.ones(differences.mean.shape[:-1], dtype=bool)
+    return ~surely_beaten(differences.at(..., ~np.eye(k, dtype=bool)).reshaped((*differences.mean.shape[:-1], k - 1)))
+
+
+def surely_beaten(differences: Figures) -> NDArray[Any]:
+    """Whether any other is surely better, booleans [...], from a variant's differences from all others [..., k - 1]."""
+    others = differences.mean.shape[-1]
     one_sided = np.ones(differences.mean.shape)
     lower = np.nonzero(differences.mean < 0)
     one_sided[lower] = differences.at(*lower).p() / 2
-    others = one_sided[..., ~np.eye(k, dtype=bool)].reshape(*one_sided.shape[:-1], k - 1)
-    simes = np.sort(others, axis=-1) * ((k - 1) / np.arange(1, k))
-    return np.asarray(simes.min(axis=-1) > LEVEL)
+    simes = np.sort(one_sided, axis=-1) * (others / np.arange(1, others + 1))
+    return np.asarray(simes.min(axis=-1) <= LEVEL)

@@ -13,6 +13,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import EllipsisType
 
     from numpy.typing import NDArray
 
@@ -52,10 +53,20 @@ class Figures:
         """The variance of each mean."""
         return np.asarray(self.variances.sum(axis=0))
 
-    def at(self, *places: NDArray[Any] | slice | int) -> Figures:
+    def at(self, *places: NDArray[Any] | slice | int | EllipsisType) -> Figures:
         """The figures at some places of the arrays."""
         within = (slice(None), *places)
         return Figures(self.mean[places], self.variances[within], self.degrees[within], self.seeds[places])
+
+    def reshaped(self, shape: tuple[int, ...]) -> Figures:
+        """The same figures in arrays of another shape."""
+        whole = (len(self.variances), *shape)
+        return Figures(
+            self.mean.reshape(shape),
+            self.variances.reshape(whole),
+            self.degrees.reshape(whole),
+            self.seeds.reshape(shape),
+        )
 
     def put(self, places: tuple[NDArray[Any] | slice, ...], others: Figures) -> None:
         """Set the figures at some places."""
@@ -63,7 +74,7 @@ class Figures:
         self.mean[places], self.seeds[places] = others.mean, others.seeds
         self.variances[within], self.degrees[within] = others.variances, others.degrees
 
-    def half_width(self, level: float = LEVEL) -> NDArray[Any]:
+    def half_width(self, level: float | NDArray[Any] = LEVEL) -> NDArray[Any]:
         """Half the width of the intervals that cover with 1 - level.
 
         With t the quantile of Student's distribution: the square root of the sum of t(degrees)² variance. Each source
@@ -98,7 +109,7 @@ class Figures:
         p = np.where(found.success, np.exp(found.x), _SMALLEST_P)
         return np.where((self.seeds == 0) | (self.mean == 0), 1.0, p)
 
-    def detectable(self, level: float = LEVEL, power: float = 0.8) -> NDArray[Any]:
+    def detectable(self, level: float | NDArray[Any] = LEVEL, power: float = 0.8) -> NDArray[Any]:
         """The smallest true differences that a test at this level finds with this power.
 
         The square root of the sum of λ(degrees)² variance, where a t test with ν degrees of freedom finds a difference
