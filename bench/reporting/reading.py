@@ -14,11 +14,19 @@ if TYPE_CHECKING:
     from bench.reporting.layout import Layout
     from bench.stats import Analysis, Interval, Summary
 
+FEW_DOCUMENTS = 10
+"""With fewer documents the intervals hold less often than they say (docs/statistics.md)."""
+
 
 def reading(layout: Layout) -> list[Paragraph]:
     """How to read the comparison's figures, and what in them isn't alike."""
     analysis = layout.analysis
-    said = [paragraph(_scores(analysis)), *_spread(layout), paragraph(_costs(layout.summaries))]
+    said = [
+        paragraph(_scores(analysis)),
+        *_spread(layout),
+        *_few_documents(analysis),
+        paragraph(_costs(layout.summaries)),
+    ]
     if layout.front:
         order = "Sorted by the lower end of the interval; what is on a Pareto front stands first, the rest is folded."
         said.insert(0, paragraph(order))
@@ -49,15 +57,32 @@ def _spread(layout: Layout) -> list[Paragraph]:
         own = any(interval and len(summary.runs) > 1 for summary, interval in _with_intervals(layout))
         return [paragraph("How far a seed moves a variant is taken from its own runs alone.")] if own else []
     worth = max(1, round(shared.degrees))
-    said = (
-        f"How far a seed moves a variant is learnt from {shared.variants} variants together: "
-        f"by {100 * shared.sd:.1f} points (standard deviation). "
-        f"For each this is worth as much as {worth} more {'seed' if worth == 1 else 'seeds'}."
-    )
+    said = [
+        paragraph(
+            f"How far a seed moves a variant is learnt from {shared.variants} variants together: "
+            f"{100 * shared.sd:.1f} points (standard deviation). For each of them this is worth as much as "
+            f"{worth} more {'seed' if worth == 1 else 'seeds'}."
+        )
+    ]
     if shared.outlying:
         named = listed([layout.label(place) for place in shared.outlying])
-        said += f" Much farther than that it moves {named}, for which only their own runs count."
-    return [paragraph(said)]
+        said.append(
+            paragraph(
+                strong(f"Seeds move {named} much farther than the others."),
+                " Only their own runs count for them. A run may have failed to learn. And others may vary as much "
+                "without having shown it yet: confirm a surprising difference with more seeds.",
+                tone="warning",
+            )
+        )
+    return said
+
+
+def _few_documents(analysis: Analysis) -> list[Paragraph]:
+    """Warn where the test split is from too few documents for intervals to hold."""
+    if analysis.documents is None or analysis.documents >= FEW_DOCUMENTS:
+        return []
+    said = strong(f"The test passages are from {analysis.documents} documents only.")
+    return [paragraph(said, " So few don't tell how much documents differ: trust no small difference.", tone="warning")]
 
 
 def _with_intervals(layout: Layout) -> Iterator[tuple[Summary, Interval | None]]:
