@@ -56,7 +56,8 @@ class Analysis:
     over seeds is known from its own runs alone. `differences` are against the summary `reference`, None for itself;
     `from_base` against `base`, the reference where one was asked for, else the variant with the highest mean. `top` are
     those that can't be told from the best. `detectable` is the smallest difference in accuracy from the reference that
-    would have been found with 80% power. `documents` is how many there are, passages of each taken together; None: the
+    would have been found with 80% power. `max_t`: differences were tested with regard to what they have in common, else
+    by Holm's method. `documents` is how many there are, passages of each taken together; None: the
     intervals are given these passages.
     """
 
@@ -73,6 +74,7 @@ class Analysis:
     top: frozenset[int]
     detectable: float | None
     documents: int | None
+    max_t: bool
     fronts: tuple[Front, ...]
 
     @cached_property
@@ -119,6 +121,7 @@ def analyse(comparison: Comparison, folder: Path, reference: str | None = None) 
         top=frozenset(place for place, on in zip(known, top_group(pairs), strict=True) if on),
         detectable=detectable,
         documents=documents,
+        max_t=chosen is not None and Family(pairs, places.index(chosen)).max_t,
         fronts=fronts(comparison, above, draw(known, clusters, _moved_by_seeds(each, pairs), comparison.majority)),
     )
 
@@ -140,6 +143,7 @@ def without_predictions(comparison: Comparison, missing: tuple[str, ...] = ()) -
         top=frozenset(),
         detectable=None,
         documents=None,
+        max_t=False,
         fronts=fronts(comparison, above_majority(comparison, nothing)),
     )
 
