@@ -5,19 +5,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.reporting import words
+from bench.reporting.answer import listed
 from bench.reporting.model import Paragraph, paragraph, strong
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from bench.reporting.layout import Layout
-    from bench.stats import Analysis, Summary
+    from bench.stats import Analysis, Interval, Summary
+
+FEW_DOCUMENTS = 10
+"""With fewer documents the intervals hold less often than they say (docs/statistics.md)."""
+
+FEW_DEGREES, MANY_VARIANTS = 2.0, 20
+"""Where so many variants differ so much in what seeds do, 7% of studies hold a false better or worse instead of 5%."""
 
 
 def reading(layout: Layout) -> list[Paragraph]:
     """How to read the comparison's figures, and what in them isn't alike."""
     analysis = layout.analysis
-    said = [paragraph(_scores(analysis)), paragraph(_costs(layout.summaries))]
+    said = [
+        paragraph(_scores(analysis)),
+        *_spread(layout),
+        *_few_documents(analysis),
+        paragraph(_costs(layout.summaries)),
+    ]
     if layout.front:
         order = "Sorted by the lower end of the interval; what is on a Pareto front stands first, the rest is folded."
         said.insert(0, paragraph(order))
@@ -35,10 +47,57 @@ def _scores(analysis: Analysis) -> str:
     said = f"{words.TOP} can't be told from the best. " if analysis.top else ""
     said += "Accuracy and macro-F1 are of the test split after the last epoch: mean ± standard deviation over n seeds"
     if any(analysis.accuracy):
-        given = "passages of one document counted together" if analysis.clustered else "given these passages"
+        given = "passages of one document counted together" if analysis.documents else "given these passages"
         said += f", and in brackets the 95% interval, which counts the chance in seeds and in test passages ({given})"
     lone = any(len(summary.runs) == 1 for summary in analysis.comparison.summaries)
     return said + (". Where n = 1 there is no deviation, and the interval holds for that seed only." if lone else ".")
+
+
+def _spread(layout: Layout) -> list[Paragraph]:
+    """Say whose runs tell how far a seed moves an accuracy, and how much that is worth."""
+    shared = layout.analysis.shared
+    if shared is None:
+        own = any(interval and len(summary.runs) > 1 for summary, interval in _with_intervals(layout))
+        return [paragraph("How far a seed moves a variant is taken from its own runs alone.")] if own else []
+    worth = max(1, round(shared.degrees))
+    said = [
+        paragraph(
+            f"How far a seed moves a variant is learnt from {shared.variants} variants together: "
+            f"{100 * shared.sd:.1f} points (standard deviation). For each of them this is worth as much as "
+            f"{worth} more {'seed' if worth == 1 else 'seeds'}."
+        )
+    ]
+    if shared.degrees < FEW_DEGREES and shared.variants >= MANY_VARIANTS:
+        said.append(
+            paragraph(
+                strong("Seeds move some variants many times as far as others."),
+                " Among so many variants a false better or worse is a little likelier than 5%. More seeds help.",
+                tone="warning",
+            )
+        )
+    if shared.outlying:
+        named = listed([layout.label(place) for place in shared.outlying])
+        said.append(
+            paragraph(
+                strong(f"Seeds move {named} much farther than the others."),
+                " Only their own runs count for them. A run may have failed to learn. And others may vary as much "
+                "without having shown it yet: confirm a surprising difference with more seeds.",
+                tone="warning",
+            )
+        )
+    return said
+
+
+def _few_documents(analysis: Analysis) -> list[Paragraph]:
+    """Warn where the test split is from too few documents for intervals to hold."""
+    if analysis.documents is None or analysis.documents >= FEW_DOCUMENTS:
+        return []
+    said = strong(f"The test passages are from {analysis.documents} documents only.")
+    return [paragraph(said, " So few don't tell how much documents differ: trust no small difference.", tone="warning")]
+
+
+def _with_intervals(layout: Layout) -> Iterator[tuple[Summary, Interval | None]]:
+    return zip(layout.summaries, layout.analysis.accuracy, strict=True)
 
 
 def _costs(summaries: Sequence[Summary]) -> str:

@@ -309,7 +309,7 @@ def differences(layout: Layout) -> Table | None:
             (
                 *layout.cells(place),
                 Cell(found.mean, interval=(found.interval.low, found.interval.high)),
-                *(Cell(found.p), Cell(found.p_holm), Cell(found.verdict)),
+                *(Cell(found.p), Cell(found.p_adjusted), Cell(found.verdict)),
             )
         )
         for place, found in enumerate(layout.analysis.differences)
@@ -317,7 +317,7 @@ def differences(layout: Layout) -> Table | None:
     }
     if not rows:
         return None
-    p_values = (Column("p", Unit.P_VALUE), Column("Holm p", Unit.P_VALUE))
+    p_values = (Column("p", Unit.P_VALUE), Column("Adjusted p", Unit.P_VALUE))
     return layout.table((*layout.columns, Column("Difference", Unit.POINTS), *p_values, Column("Verdict")), rows)
 
 

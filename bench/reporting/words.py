@@ -96,6 +96,7 @@ def introduction(comparison: Comparison) -> list[Paragraph]:
 
 def paired(analysis: Analysis, reference: str) -> list[Paragraph]:
     """How to read the differences from the reference, and which the study could have found."""
+    method = "and for what they have in common (max-t)" if analysis.max_t else "(Holm)"
     said = [
         paragraph(
             *(
@@ -103,8 +104,9 @@ def paired(analysis: Analysis, reference: str) -> list[Paragraph]:
                 code(reference),
                 ", on the same seeds and test passages, in points. ",
             ),
-            "In brackets stands the 95% interval of each difference by itself. Better and worse go by Holm p, which "
-            "allows for the number of rows. Equivalent: the whole interval lies within ±1 point.",
+            "In brackets stands the 95% interval of each difference by itself. Better and worse go by the adjusted p, "
+            f"which allows for the number of rows {method}. "
+            "Equivalent: the whole interval lies within ±1 point.",
         )
     ]
     if analysis.detectable is not None:

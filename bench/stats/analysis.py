@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from bench.stats import jackknife
+from bench.stats import jackknife, moderation
+from bench.stats.bootstrap import DRAWS, correlated, covariance, heavier
 from bench.stats.differences import against, top_group
+from bench.stats.families import Family
 from bench.stats.intervals import of_each, of_pairs
 from bench.stats.outcomes import read
-from bench.stats.pareto import above_majority, fronts
+from bench.stats.pareto import above_majority, draw, fronts
 from bench.stats.reference import find
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
     from bench.stats.differences import Difference
     from bench.stats.intervals import Figures, Interval
+    from bench.stats.jackknife import Sample
+    from bench.stats.moderation import Prior
     from bench.stats.outcomes import Outcomes
     from bench.stats.pareto import Front
     from bench.stats.summaries import Comparison
@@ -30,26 +34,47 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What is known of the spread over seeds from several variants together.
+
+    `variants` of them share it: one run's accuracy has the standard deviation `sd` over seeds, which is worth so many
+    `degrees` of freedom for each. `outlying` are the places of those that spread far more, and keep their own.
+    """
+
+    variants: int
+    sd: float
+    degrees: float
+    outlying: tuple[int, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Analysis:
     """What one comparison says; index i is comparison.summaries[i].
 
-    `missing` tells in words whose predictions couldn't be read, and why. `differences` are against the summary
-    `reference`, None for itself. `top` are those that can't be told from the best. `detectable` is the smallest
-    difference in accuracy from the reference that would have been found with 80% power. `clustered`: the intervals take
-    passages of one document together; else they are given these passages.
+    `missing` tells in words whose predictions couldn't be read, and why. `shared` is None where each variant's spread
+    over seeds is known from its own runs alone. `differences` are against the summary `reference`, None for itself;
+    `from_base` against `base`, the reference where one was asked for, else the variant with the highest mean. `top` are
+    those that can't be told from the best. `detectable` is the smallest difference in accuracy from the reference that
+    would have been found with 80% power. `max_t`: differences were tested with regard to what they have in common, else
+    by Holm's method. `documents` is how many there are, passages of each taken together; None: the
+    intervals are given these passages.
     """
 
     comparison: Comparison
     outcomes: tuple[Outcomes | None, ...]
     missing: tuple[str, ...]
+    shared: Shared | None
     accuracy: tuple[Interval | None, ...]
     macro_f1: tuple[Interval | None, ...]
     reference: int | None
     differences: tuple[Difference | None, ...]
+    base: int | None
+    from_base: tuple[Difference | None, ...]
     top: frozenset[int]
     detectable: float | None
-    clustered: bool
+    documents: int | None
+    max_t: bool
     fronts: tuple[Front, ...]
 
     @property
@@ -73,27 +98,36 @@ def analyse(comparison: Comparison, folder: Path, reference: str | None = None) 
     found, missing = read(comparison.summaries, folder)
     known = {place: outcomes for place, outcomes in enumerate(found) if outcomes}
     chosen = find(comparison.summaries, known, reference)
-    clusters, clustered = _clusters(known.values())
+    clusters, documents = _clusters(known.values())
     if clusters is None:
         return without_predictions(comparison, missing)
+    able = np.array([_has_learnt(comparison, place) for place in known])
     accuracies = [jackknife.accuracy(outcomes, clusters) for outcomes in known.values()]
     macro_f1 = [jackknife.macro_f1(outcomes, clusters) for outcomes in known.values()]
-    intervals = _placed(known, of_each(accuracies).intervals(within=(0, 1)), len(found))
-    every = of_pairs(accuracies)
+    prior = moderation.learn(accuracies, able)
+    each, pairs = of_each(accuracies, prior), of_pairs(accuracies, prior)
+    intervals = _placed(known, each.intervals(within=(0, 1)), len(found))
+    macro_f1_intervals = of_each(macro_f1, moderation.learn(macro_f1, able)).intervals(within=(0, 1))
     above = above_majority(comparison, intervals)
-    differences, detectable = _against(every, known, chosen, above)
+    places = list(known)
+    differences, detectable = _against(pairs, places, chosen, above)
+    base = chosen if reference is not None else places[0]
     return Analysis(
         comparison=comparison,
         outcomes=found,
         missing=missing,
+        shared=_shared(prior, able, accuracies, places),
         accuracy=intervals,
-        macro_f1=_placed(known, of_each(macro_f1).intervals(within=(0, 1)), len(found)),
+        macro_f1=_placed(known, macro_f1_intervals, len(found)),
         reference=chosen,
-        differences=_placed(known, differences, len(found)),
-        top=frozenset(place for place, on in zip(known, top_group(every), strict=True) if on),
+        differences=tuple(map(differences.get, range(len(found)))),
+        base=base,
+        from_base=tuple(map(_against(pairs, places, base, above)[0].get, range(len(found)))),
+        top=frozenset(place for place, on in zip(known, top_group(pairs), strict=True) if on),
         detectable=detectable,
-        clustered=clustered,
-        fronts=fronts(comparison, found, clusters, above),
+        documents=documents,
+        max_t=chosen is not None and Family(pairs, places.index(chosen)).max_t,
+        fronts=fronts(comparison, above, draw(known, clusters, _moved_by_seeds(each, pairs), comparison.majority)),
     )
 
 
@@ -104,48 +138,78 @@ def without_predictions(comparison: Comparison, missing: tuple[str, ...] = ()) -
         comparison=comparison,
         outcomes=nothing,
         missing=missing,
+        shared=None,
         accuracy=nothing,
         macro_f1=nothing,
         reference=None,
         differences=nothing,
+        base=None,
+        from_base=nothing,
         top=frozenset(),
         detectable=None,
-        clustered=False,
-        fronts=fronts(comparison, nothing, None, above_majority(comparison, nothing)),
+        documents=None,
+        max_t=False,
+        fronts=fronts(comparison, above_majority(comparison, nothing)),
     )
 
 
-def _clusters(known: Collection[Outcomes]) -> tuple[NDArray[Any] | None, bool]:
-    """Each test example's cluster, and whether that is its document; None where there are fewer than two."""
+def _has_learnt(comparison: Comparison, place: int) -> bool:
+    """Whether a variant trains and its mean is above the majority class: else seeds move it otherwise than the rest."""
+    summary = comparison.summaries[place]
+    trains = summary.trainable is None or summary.trainable.mean > 0
+    return trains and summary.accuracy is not None and summary.accuracy.mean > comparison.majority.accuracy
+
+
+def _moved_by_seeds(each: Figures, pairs: Figures) -> NDArray[Any]:
+    """How far the chance in seeds moves each variant's mean, [draws, variants]; two differ as the intervals say."""
+    variances = covariance(each.variances[:-1].sum(axis=0), pairs.variances[0])
+    return heavier(correlated(variances, DRAWS), each.degrees[1])
+
+
+def _shared(prior: Prior, able: NDArray[Any], samples: Sequence[Sample], places: Sequence[int]) -> Shared | None:
+    """Put the prior into words' reach; None where nothing is shared."""
+    sharing = prior.degrees > 0
+    if not sharing.any():
+        return None
+    varies = np.array([len(sample.seeds) > 1 and np.ptp(sample.scores) > 0 for sample in samples])
+    return Shared(
+        variants=int(sharing.sum()),
+        sd=float(np.sqrt(prior.variance + prior.common)),
+        degrees=float(prior.degrees.max()),
+        outlying=tuple(np.asarray(places)[able & varies & ~sharing].tolist()),
+    )
+
+
+def _clusters(known: Collection[Outcomes]) -> tuple[NDArray[Any] | None, int | None]:
+    """Each test example's cluster, and how many documents these are, None where each example is its own.
+
+    No clusters where there are fewer than two.
+    """
     if not known:
-        return None, False
+        return None, None
     documents = next((outcomes.documents for outcomes in known if outcomes.documents is not None), None)
     if documents is not None and documents.max() > 0:
-        return documents, True
+        return documents, int(documents.max()) + 1
     examples = len(next(iter(known)).labels)
-    return (np.arange(examples), False) if examples > 1 else (None, False)
+    return (np.arange(examples), None) if examples > 1 else (None, None)
 
 
 def _against(
-    every: Figures, known: Collection[int], reference: int | None, above: Sequence[bool]
-) -> tuple[list[Difference | None], float | None]:
-    """The differences from the reference of those with predictions, and the typical smallest one that is found.
+    pairs: Figures, places: Sequence[int], reference: int | None, above: Sequence[bool]
+) -> tuple[dict[int, Difference], float | None]:
+    """The differences from the reference by place, and the typical smallest one that is found.
 
     Typical is the root mean square over those `above` the majority class: an untrained head's luck, which moves
     it by ten points, would hide how well the others can be told apart.
     """
     if reference is None:
-        return [None] * len(known), None
-    column = [*known].index(reference)
-    others = np.arange(len(known)) != column
-    figures = every.at(others, column)
-    differences = against(figures)
-    differences.insert(column, None)
-    counted = (figures.seeds > 0) & np.array([above[place] for place in known])[others]
+        return {}, None
+    family = Family(pairs, places.index(reference))
+    differences = {places[other]: difference for other, difference in against(family).items()}
+    counted = np.array([above[places[other]] for other in family.others.tolist()], dtype=bool)
     if not counted.any():
         return differences, None
-    found = figures.detectable(int((figures.seeds > 0).sum()))[counted]
-    return differences, float(np.sqrt(np.nanmean(found**2)))
+    return differences, float(np.sqrt(np.mean(family.figures.detectable(family.level)[counted] ** 2)))
 
 
 def _placed(known: Collection[int], values: Sequence[Value | None], length: int) -> tuple[Value | None, ...]:

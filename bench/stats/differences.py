@@ -12,6 +12,7 @@ from bench.stats.intervals import LEVEL, Interval
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from bench.stats.families import Family
     from bench.stats.intervals import Figures
 
 Verdict = Literal["better", "worse", "no difference found", "equivalent"]
@@ -24,47 +25,38 @@ MARGIN = 0.01
 class Difference:
     """A variant's accuracy minus the reference's, over the seeds that both have.
 
-    `p` is the level at which the interval would just exclude 0; `p_holm` is p adjusted for all of the comparison's
-    differences, and "better" and "worse" go by it. "equivalent": the interval lies wholly within ±1 point.
+    `interval` covers by itself, `simultaneous` together with those of all other variants. `p` is the level at which the
+    interval would just exclude 0; `p_adjusted` is p adjusted for all of the comparison's differences, and "better" and
+    "worse" go by it. "equivalent": the interval lies wholly within ±1 point.
     """
 
     mean: float
     interval: Interval
+    simultaneous: Interval
     p: float
-    p_holm: float
+    p_adjusted: float
     verdict: Verdict
 
 
-def against(figures: Figures) -> list[Difference | None]:
-    """Judge differences from a reference, [k]; None where there is no seed in common.
-
-    p is adjusted by Holm, which bounds the chance of any false "better" or "worse" by 5%.
-    """
-    known = np.flatnonzero(figures.seeds > 0)
-    if not known.size:
-        return [None] * figures.mean.size
-    p = figures.at(known).p()
-    p_of, holm_of = (dict(zip(known.tolist(), map(float, values), strict=True)) for values in (p, holm(p)))
-    return [
-        Difference(float(mean), interval, p_of[i], holm_of[i], verdict(interval, float(mean), holm_of[i]))
-        if interval
-        else None
-        for i, (mean, interval) in enumerate(zip(figures.mean, figures.intervals(), strict=True))
-    ]
-
-
-def holm(p: NDArray[Any]) -> NDArray[Any]:
-    """Adjust p values [n], as Holm does (1979, Scand. J. Stat. 6:65): the i-th smallest times n + 1 - i, never falling.
-
-    statsmodels has it too, but takes longer to import than a hundred variants to compare.
-    """
-    order = np.argsort(p)
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1)), 1)
-    return adjusted
+def against(family: Family) -> dict[int, Difference]:
+    """Judge a family's differences, by the variant's place; the chance of any false "better" or "worse" is 5%."""
+    figures = family.figures
+    if not family.others.size:
+        return {}
+    p = figures.p()
+    rows = zip(
+        *(family.others.tolist(), figures.mean.tolist(), figures.intervals(), figures.intervals(level=family.level)),
+        *(p.tolist(), family.adjusted(p).tolist()),
+        strict=True,
+    )
+    return {
+        place: Difference(mean, interval, together, p, adjusted, verdict(interval, mean, adjusted))
+        for place, mean, interval, together, p, adjusted in rows
+        if interval and together
+    }
 
 
-def verdict(interval: Interval, mean: float, p_holm: float) -> Verdict:
+def verdict(interval: Interval, mean: float, p_adjusted: float) -> Verdict:
     """Put a difference into words.
 
     Equivalent is what two one-sided tests would call so (Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657), here at
@@ -72,7 +64,7 @@ def verdict(interval: Interval, mean: float, p_holm: float) -> Verdict:
     """
     if interval.low > -MARGIN and interval.high < MARGIN:
         return "equivalent"
-    if p_holm > LEVEL:
+    if p_adjusted > LEVEL:
         return "no difference found"
     return "better" if mean > 0 else "worse"
 
@@ -89,9 +81,14 @@ def top_group(differences: Figures) -> NDArray[Any]:
     k = differences.mean.shape[-1]
     if k == 1:
         return np.ones(differences.mean.shape[:-1], dtype=bool)
+    return ~surely_beaten(differences.at(..., ~np.eye(k, dtype=bool)).reshaped((*differences.mean.shape[:-1], k - 1)))
+
+
+def surely_beaten(differences: Figures) -> NDArray[Any]:
+    """Whether any other is surely better, booleans [...], from a variant's differences from all others [..., k - 1]."""
+    others = differences.mean.shape[-1]
     one_sided = np.ones(differences.mean.shape)
     lower = np.nonzero(differences.mean < 0)
     one_sided[lower] = differences.at(*lower).p() / 2
-    others = one_sided[..., ~np.eye(k, dtype=bool)].reshape(*one_sided.shape[:-1], k - 1)
-    simes = np.sort(others, axis=-1) * ((k - 1) / np.arange(1, k))
-    return np.asarray(simes.min(axis=-1) > LEVEL)
+    simes = np.sort(one_sided, axis=-1) * (others / np.arange(1, others + 1))
+    return np.asarray(simes.min(axis=-1) <= LEVEL)

@@ -13,10 +13,12 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import EllipsisType
 
     from numpy.typing import NDArray
 
     from bench.stats.jackknife import Sample
+    from bench.stats.moderation import Prior
 
 LEVEL = 0.05
 """Intervals cover with 1 - LEVEL; families of tests err with LEVEL at most."""
@@ -34,44 +36,57 @@ class Interval:
 
 @dataclass(frozen=True, eq=False)
 class Figures:
-    """Means over seeds and test examples, arrays of one shape, with the parts of their variances.
+    """Means over seeds and test examples, arrays of one shape [...], with what makes them uncertain.
 
-    `seed_variance` is that of the mean over `seeds` seeds given the test set; it holds what a seed changes on all
-    examples and on single ones. `test_variance` is what `clusters` test examples, or documents, add. With one seed the
-    seed's part is 0: the figures are given this seed. With none the mean is nan.
+    `variances` and `degrees` [sources, ...] are the variance of the mean that each independent source of chance adds,
+    and the degrees of freedom with which it is known: seeds first, test examples last. `seeds` says over how many seeds
+    a mean is. With one seed the seed's variances are 0: the figures are given this seed. With none the mean is nan.
     """
 
     mean: NDArray[Any]
-    seed_variance: NDArray[Any]
-    test_variance: NDArray[Any]
+    variances: NDArray[Any]
+    degrees: NDArray[Any]
     seeds: NDArray[Any]
-    clusters: int
 
-    def at(self, *places: NDArray[Any] | slice | int) -> Figures:
+    @property
+    def variance(self) -> NDArray[Any]:
+        """The variance of each mean."""
+        return np.asarray(self.variances.sum(axis=0))
+
+    def at(self, *places: NDArray[Any] | slice | int | EllipsisType) -> Figures:
         """The figures at some places of the arrays."""
+        within = (slice(None), *places)
+        return Figures(self.mean[places], self.variances[within], self.degrees[within], self.seeds[places])
+
+    def reshaped(self, shape: tuple[int, ...]) -> Figures:
+        """The same figures in arrays of another shape."""
+        whole = (len(self.variances), *shape)
         return Figures(
-            self.mean[places], self.seed_variance[places], self.test_variance[places], self.seeds[places], self.clusters
+            self.mean.reshape(shape),
+            self.variances.reshape(whole),
+            self.degrees.reshape(whole),
+            self.seeds.reshape(shape),
         )
 
-    def put(self, places: int | tuple[NDArray[Any], ...], others: Figures) -> None:
+    def put(self, places: tuple[NDArray[Any] | slice, ...], others: Figures) -> None:
         """Set the figures at some places."""
-        for name in ("mean", "seed_variance", "test_variance", "seeds"):
-            getattr(self, name)[places] = getattr(others, name)
+        within = (slice(None), *places)
+        self.mean[places], self.seeds[places] = others.mean, others.seeds
+        self.variances[within], self.degrees[within] = others.variances, others.degrees
 
-    def half_width(self, level: float = LEVEL) -> NDArray[Any]:
+    def half_width(self, level: float | NDArray[Any] = LEVEL) -> NDArray[Any]:
         """Half the width of the intervals that cover with 1 - level.
 
-        With t the quantile of Student's distribution: sqrt(t(seeds - 1)² seed_variance + t(clusters - 1)²
-        test_variance). Each source is given the margin that it would have alone, and the margins are added in squares.
-        So Howe (1974, J. Am. Stat. Assoc. 69:789) puts together two margins; Graybill & Wang (1980, J. Am. Stat. Assoc.
-        75:869) and Zou & Donner (2008, Stat. Med. 27:1693) generalise it.
+        With t the quantile of Student's distribution: the square root of the sum of t(degrees)² variance. Each source
+        is given the margin that it would have alone, and the margins are added in squares. So Howe (1974, J. Am. Stat.
+        Assoc. 69:789) puts together two margins; Graybill & Wang (1980, J. Am. Stat. Assoc. 75:869) and Zou & Donner
+        (2008, Stat. Med. 27:1693) generalise it.
         """
-        of_seeds, of_test = (_quantile(level, units - 1) for units in (self.seeds, self.clusters))
-        return np.asarray(np.sqrt(of_seeds**2 * self.seed_variance + of_test**2 * self.test_variance))
+        return np.asarray(np.sqrt((_quantile(level, self.degrees) ** 2 * self.variances).sum(axis=0)))
 
-    def intervals(self, within: tuple[float, float] = (-1.0, 1.0)) -> list[Interval | None]:
-        """The 95% intervals of one-dimensional figures, cut to what can be; None where there is no seed."""
-        low, high = (np.clip(self.mean + sign * self.half_width(), *within) for sign in (-1, 1))
+    def intervals(self, within: tuple[float, float] = (-1.0, 1.0), level: float = LEVEL) -> list[Interval | None]:
+        """The intervals of one-dimensional figures, cut to what can be; None where there is no seed."""
+        low, high = (np.clip(self.mean + sign * self.half_width(level), *within) for sign in (-1, 1))
         ends = zip(low.tolist(), high.tolist(), self.seeds > 0, strict=True)
         return [Interval(low, high) if known else None for low, high, known in ends]
 
@@ -82,60 +97,96 @@ class Figures:
         """
         from scipy.optimize.elementwise import find_root  # scipy takes long to import, and most commands never ask
 
-        def excess(log_level: NDArray[Any], *figures: NDArray[Any]) -> NDArray[Any]:
-            mean, seed_variance, test_variance, seed_degrees, test_degrees = figures
-            of_seeds, of_test = (_quantile(np.exp(log_level), degrees) for degrees in (seed_degrees, test_degrees))
-            return np.asarray(of_seeds**2 * seed_variance + of_test**2 * test_variance - mean**2)
+        sources = len(self.variances)
 
-        figures = self.mean, self.seed_variance, self.test_variance, self.seeds - 1, self.clusters - 1
+        def excess(log_level: NDArray[Any], mean: NDArray[Any], *each: NDArray[Any]) -> NDArray[Any]:
+            margins = zip(each[:sources], each[sources:], strict=True)
+            reach = sum(_quantile(np.exp(log_level), degrees) ** 2 * variance for variance, degrees in margins)
+            return np.asarray(reach - mean**2)
+
+        figures = self.mean, *self.variances, *self.degrees
         found = find_root(excess, (np.log(_SMALLEST_P), 0.0), args=figures, tolerances={"xatol": 1e-6, "xrtol": 0})
         p = np.where(found.success, np.exp(found.x), _SMALLEST_P)
         return np.where((self.seeds == 0) | (self.mean == 0), 1.0, p)
 
-    def detectable(self, tests: int, power: float = 0.8) -> NDArray[Any]:
-        """The smallest true differences that are found with this power among so many tests.
+    def detectable(self, level: float | NDArray[Any] = LEVEL, power: float = 0.8) -> NDArray[Any]:
+        """The smallest true differences that a test at this level finds with this power.
 
-        sqrt(λ(seeds - 1)² seed_variance + λ(clusters - 1)² test_variance), where a t test with ν degrees of freedom at
-        the level LEVEL / tests, Holm's strictest step, finds a difference of λ(ν) standard errors with this power: the
-        noncentrality of Student's distribution (Cohen 1988, *Statistical Power Analysis*, ch. 2). It is put together as
-        the intervals are.
+        The square root of the sum of λ(degrees)² variance, where a t test with ν degrees of freedom finds a difference
+        of λ(ν) standard errors with this power: the noncentrality of Student's distribution (Cohen 1988, *Statistical
+        Power Analysis*, ch. 2). It is put together as the intervals are.
         """
         from scipy.special import nctdtrinc
 
-        def noncentrality(units: NDArray[Any] | int) -> NDArray[Any]:
-            degrees = np.maximum(1, np.asarray(units) - 1)
-            return np.where(np.asarray(units) > 1, nctdtrinc(degrees, 1 - power, -_quantile(LEVEL / tests, degrees)), 0)
-
-        of_seeds, of_test = noncentrality(self.seeds), noncentrality(self.clusters)
-        return np.asarray(np.sqrt(of_seeds**2 * self.seed_variance + of_test**2 * self.test_variance))
+        reach = nctdtrinc(np.maximum(1, self.degrees), 1 - power, -_quantile(level, np.maximum(1, self.degrees)))
+        return np.asarray(np.sqrt((reach**2 * self.variances).sum(axis=0)))
 
 
-def _quantile(level: float | NDArray[Any], degrees: NDArray[Any] | int) -> NDArray[Any]:
+def _quantile(level: float | NDArray[Any], degrees: NDArray[Any]) -> NDArray[Any]:
     """Student's t beyond which both tails hold `level`, negative; 0 for no degrees of freedom, where nothing varies."""
     from scipy.special import stdtrit
 
-    return np.where(np.asarray(degrees) > 0, stdtrit(np.maximum(1, degrees), np.divide(level, 2)), 0.0)
+    return np.where(degrees > 0, stdtrit(np.maximum(1, degrees), np.divide(level, 2)), 0.0)
 
 
-def singly(scores: NDArray[Any], influences: NDArray[Any]) -> Figures:
-    """The figures [...] of variants from their scores [..., seeds] and influences [..., seeds, clusters]."""
+def singly(scores: NDArray[Any], influences: NDArray[Any], prior: Prior) -> Figures:
+    """The figures [...] of variants from their scores [..., seeds], influences [..., seeds, clusters] and prior.
+
+    Three sources: what a seed does to all variants alike, of which nothing tells but these seeds; what it does to this
+    variant, of which the others tell too; and the test examples.
+    """
+    seeds, clusters = influences.shape[-2:]
     seed, test = covariances(scores[..., None, :], influences[..., None, :, :])
-    return _figures(scores.mean(axis=-1), seed[..., 0, 0], test[..., 0, 0], *influences.shape[-2:])
+    own, degrees = seed[..., 0, 0], seeds - 1 + prior.degrees
+    if seeds > 1:
+        own = ((seeds - 1) * own + prior.degrees * (prior.variance + prior.common)[..., None] / seeds) / degrees
+    common = np.where(prior.degrees > 0, np.minimum(own, prior.common[..., None] / seeds), 0.0)
+    return _figures(
+        scores.mean(axis=-1), (common, own - common, test[..., 0, 0]), (seeds - 1, degrees, clusters - 1), seeds
+    )
 
 
-def differences(scores: NDArray[Any], influences: NDArray[Any]) -> Figures:
+def differences(scores: NDArray[Any], influences: NDArray[Any], prior: Prior) -> Figures:
     """The figures [..., k, k] of all differences, the first minus the second.
 
-    scores are [..., k, seeds], influences [..., k, seeds, clusters].
+    scores are [..., k, seeds], influences [..., k, seeds, clusters]. The seeds' covariance is the sample's, drawn
+    towards one in which all variants are alike and share what a seed does to all of them, for each variant by the
+    degrees of freedom that this is worth. So what a seed does to both cancels out. Two variants' degrees of freedom
+    are put together by their variances (Satterthwaite 1946, Biometrics 2:110), and never add up.
     """
+    seeds, clusters = influences.shape[-2:]
     mean = scores.mean(axis=-1)
-    seed, test = map(_of_differences, covariances(scores, influences))
-    return _figures(mean[..., :, None] - mean[..., None, :], seed, test, *influences.shape[-2:])
+    seed, test = covariances(scores, influences)
+    degrees = np.broadcast_to(seeds - 1 + prior.degrees, mean.shape).astype(float)
+    if seeds > 1:
+        weights = np.sqrt(np.stack([degrees - (seeds - 1), np.full(mean.shape, seeds - 1)]) / degrees)
+        shared, own = weights[..., :, None] * weights[..., None, :]
+        alike = prior.common[..., None, None] + prior.variance[..., None, None] * np.eye(mean.shape[-1])
+        seed = own * seed + shared * alike / seeds
+    variance = np.diagonal(seed, axis1=-2, axis2=-1)
+    return _figures(
+        mean[..., :, None] - mean[..., None, :],
+        (_of_differences(seed), _of_differences(test)),
+        (_together(variance, degrees), clusters - 1),
+        seeds,
+    )
 
 
-def _figures(mean: NDArray[Any], seed: NDArray[Any], test: NDArray[Any], seeds: int, clusters: int) -> Figures:
+def _together(variance: NDArray[Any], degrees: NDArray[Any]) -> NDArray[Any]:
+    """The degrees of freedom [..., k, k] of two variances' sum, at most those of the better known one."""
+    squares = variance**2 / np.maximum(1, degrees)
+    below = squares[..., :, None] + squares[..., None, :]
+    most = np.maximum(degrees[..., :, None], degrees[..., None, :])
+    whole = (variance[..., :, None] + variance[..., None, :]) ** 2
+    return np.asarray(np.minimum(most, np.divide(whole, below, out=most.copy(), where=below > 0)))
+
+
+def _figures(
+    mean: NDArray[Any], variances: Sequence[NDArray[Any]], degrees: Sequence[NDArray[Any] | int], seeds: int
+) -> Figures:
     """Put figures together; a variance that is estimated below 0 is 0."""
-    return Figures(mean, np.maximum(0.0, seed), np.maximum(0.0, test), np.full(mean.shape, seeds), clusters)
+    known = np.stack([np.broadcast_to(each, mean.shape) for each in degrees]).astype(float)
+    return Figures(mean, np.maximum(0.0, np.stack(variances)), known, np.full(mean.shape, seeds))
 
 
 def covariances(scores: NDArray[Any], influences: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -167,31 +218,32 @@ def _of_differences(covariance: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(own[..., :, None] + own[..., None, :] - 2 * covariance)
 
 
-def of_each(samples: Sequence[Sample]) -> Figures:
+def of_each(samples: Sequence[Sample], prior: Prior) -> Figures:
     """The figures [k] of each sample over its own seeds."""
-    every = _nothing(samples, (len(samples),))
+    every = _nothing((3, len(samples)))
     for place, sample in enumerate(samples):
-        every.put(place, singly(sample.scores, sample.influences))
+        these = slice(place, place + 1)
+        every.put((these,), singly(sample.scores[None], sample.influences[None], prior.of(these)))
     return every
 
 
-def of_pairs(samples: Sequence[Sample]) -> Figures:
+def of_pairs(samples: Sequence[Sample], prior: Prior) -> Figures:
     """The figures [k, k] of every difference: [i, j] is sample i minus sample j over the seeds that both have."""
-    every = _nothing(samples, (len(samples), len(samples)))
+    every = _nothing((2, len(samples), len(samples)))
     shared = np.array([[len({*one.seeds} & {*other.seeds}) for other in samples] for one in samples])
     for common in _common_seeds(samples):
         able = np.array([i for i, sample in enumerate(samples) if {*common} <= {*sample.seeds}])
         scores, influences = zip(*(samples[i].at(common) for i in able), strict=True)
-        found = differences(np.stack(scores), np.stack(influences))
+        found = differences(np.stack(scores), np.stack(influences), prior.of(able))
         exactly = np.nonzero(shared[np.ix_(able, able)] == len(common))
         every.put((able[exactly[0]], able[exactly[1]]), found.at(*exactly))
     return every
 
 
-def _nothing(samples: Sequence[Sample], shape: tuple[int, ...]) -> Figures:
-    """Figures without a seed."""
-    mean, seed, test = np.full((3, *shape), np.nan)
-    return Figures(mean, seed, test, np.zeros(shape, int), samples[0].influences.shape[-1])
+def _nothing(shape: tuple[int, ...]) -> Figures:
+    """Figures [sources, ...] without a seed."""
+    variances, degrees = np.full((2, *shape), np.nan)
+    return Figures(np.full(shape[1:], np.nan), variances, degrees, np.zeros(shape[1:], int))
 
 
 def _common_seeds(samples: Sequence[Sample]) -> set[tuple[int, ...]]:

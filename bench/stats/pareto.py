@@ -28,8 +28,8 @@ Cost = Literal["live_peak_bytes", "trainable", "train_s", "eval_tokens_per_s"]
 class Front:
     """The Pareto front of accuracy against one cost; lower costs are better, but for eval_tokens_per_s.
 
-    By the summary's place: `costs`, None where the records don't tell; `shares`, the share of bootstrap draws of seeds
-    and test examples in which the variant is on the front, None where it has no cost or no predictions.
+    By the summary's place: `costs`, None where the records don't tell; `shares`, the share of draws of seeds and test
+    examples in which the variant is on the front, None where it has no cost or no predictions.
     """
 
     cost: Cost
@@ -39,7 +39,7 @@ class Front:
 
 
 @dataclass(frozen=True, eq=False)
-class _Drawn:
+class Drawn:
     """Accuracies [draws] of the variants with predictions, by the summary's place, and of the majority class."""
 
     draws: Draws
@@ -62,32 +62,33 @@ def above_majority(comparison: Comparison, intervals: Sequence[Interval | None])
 
 def fronts(
     comparison: Comparison,
-    outcomes: Sequence[Outcomes | None],
-    clusters: NDArray[Any] | None,
     above: Sequence[bool],
+    drawn: Drawn | None = None,
 ) -> tuple[Front, ...]:
     """The front for each cost; variants that aren't `above` the majority class, by place, are never on it.
 
-    `clusters` [examples] numbers each test example's cluster from 0; None where no predictions are there.
+    Without `drawn` accuracies, where no predictions are there, nobody's share is known.
     """
-    known = {place: found for place, found in enumerate(outcomes) if found}
-    drawn = None if clusters is None else _draw(known, clusters, comparison.majority)
     return tuple(_front(comparison, cost, drawn, above) for cost in get_args(Cost))
 
 
-def _draw(outcomes: Mapping[int, Outcomes], clusters: NDArray[Any], majority: Majority) -> _Drawn:
-    seeds = {place: found.seeds for place, found in outcomes.items()}
-    draws, sizes = Draws.make(max(map(len, seeds.values())), clusters.max() + 1), np.bincount(clusters)
+def draw(outcomes: Mapping[int, Outcomes], clusters: NDArray[Any], of_seeds: NDArray[Any], majority: Majority) -> Drawn:
+    """Draw accuracies of the variants with `outcomes`, by place.
+
+    `clusters` [examples] numbers each test example's cluster from 0; `of_seeds` [draws, variants] is how far the chance
+    in seeds moves each mean.
+    """
+    own = {place: found.seeds for place, found in outcomes.items()}
+    draws, sizes = Draws.make(max(map(len, own.values())), clusters.max() + 1), np.bincount(clusters)
     some = next(iter(outcomes.values()))
     usual = np.asarray(some.styles)[some.labels] == majority.style
-    right = np.concatenate([usual[None], *(found.right for found in outcomes.values())])
-    by_run = draws.over_clusters(totals_by_cluster(right, clusters), sizes)
-    by_variant = np.split(by_run[:, 1:], np.cumsum([len(own) for own in seeds.values()])[:-1], axis=1)
-    accuracies = {place: draws.over_seeds(runs) for place, runs in zip(outcomes, by_variant, strict=True)}
-    return _Drawn(draws, seeds, accuracies, by_run[:, 0])
+    right = np.stack([usual, *(found.right.mean(axis=0) for found in outcomes.values())])
+    accuracies = draws.over_clusters(totals_by_cluster(right, clusters), sizes)
+    moved = accuracies[:, 1:] + of_seeds
+    return Drawn(draws, own, dict(zip(outcomes, moved.T, strict=True)), accuracies[:, 0])
 
 
-def _front(comparison: Comparison, cost: Cost, drawn: _Drawn | None, above: Sequence[bool]) -> Front:
+def _front(comparison: Comparison, cost: Cost, drawn: Drawn | None, above: Sequence[bool]) -> Front:
     estimates = [getattr(summary, cost) for summary in comparison.summaries]
     costs = [found.mean if found else None for found in estimates]
     eligible = {
@@ -111,13 +112,13 @@ def _front(comparison: Comparison, cost: Cost, drawn: _Drawn | None, above: Sequ
     )
 
 
-def _shares(comparison: Comparison, cost: Cost, sign: int, drawn: _Drawn, places: Sequence[int]) -> dict[int, float]:
+def _shares(comparison: Comparison, cost: Cost, sign: int, drawn: Drawn, places: Sequence[int]) -> dict[int, float]:
     """The share of draws in which each is on the front, and above the majority class on the examples drawn."""
     if not places:
         return {}
     accuracies = np.stack([drawn.accuracies[place] for place in places], axis=1)
     values = (_by_seed(comparison.summaries[place], cost, drawn.seeds[place]) for place in places)
-    costs = np.stack([drawn.draws.over_seeds(value[None]) for value in values], axis=1)
+    costs = np.stack([drawn.draws.over_seeds(value) for value in values], axis=1)
     on = on_front(accuracies, sign * costs) & (accuracies > drawn.majority[:, None])
     return dict(zip(places, on.mean(axis=0).tolist(), strict=True))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,14 +19,14 @@ from bench.training.metrics import cross_entropy
 from methods import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from bench.data import Splits, TokenSplit
     from bench.model.forward import Forward
     from bench.spec import TrainingSpec
     from methods import Method
+
+Penalty = Callable[[torch.nn.Module], torch.Tensor]
 
 EVAL_BATCH_SIZE = 32
 _CHECK_EVERY = 10
@@ -175,10 +176,9 @@ class Fitting:
 
     def step(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """Take one optimizer step on the passages `rows`; return their mean loss, detached."""
-        parts = self.forward.parts(self.split, rows)
-        loss = torch.stack([self._backward(part, len(rows)) for part in parts]).sum()
-        if self.penalty is not None:
-            self.penalty(self.forward.module).backward()
+        *parts, last = self.forward.parts(self.split, rows)
+        losses = [self._backward(part, len(rows)) for part in parts]
+        loss = torch.stack([*losses, self._backward(last, len(rows), self.penalty)]).sum()
         self.optimizer.step()
         self.schedule.step()
         if self.after_step is not None:
@@ -189,11 +189,14 @@ class Fitting:
             self.watch("training", len(self.result.tokens), self.plan.steps, loss.item())
         return loss
 
-    def _backward(self, part: NDArray[np.int64], passages: int) -> torch.Tensor:
-        """Add the gradient of a part of a batch of so many passages; return its share of their mean loss."""
+    def _backward(self, part: NDArray[np.int64], passages: int, penalty: Penalty | None = None) -> torch.Tensor:
+        """Add the gradient of a part of a batch of so many passages; return its share of their mean loss.
+
+        A penalty may be made of what the forward pass left, so it goes back along with the part's loss.
+        """
         labels = torch.from_numpy(self.split.labels[part]).to(self.forward.device)
         loss = functional.cross_entropy(self.forward(self.split, part), labels, reduction="sum") / passages
-        loss.backward()
+        (loss if penalty is None else loss + penalty(self.forward.module)).backward()
         return loss.detach()
 
     def count(self, rows: NDArray[np.int64]) -> None:

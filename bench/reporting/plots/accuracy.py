@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.reporting.model import Picture
-from bench.reporting.plots import drawing
-from bench.reporting.plots.view import folded
+from bench.reporting.plots import drawing, rows
 from bench.reporting.text import score
 
 if TYPE_CHECKING:
@@ -16,15 +15,13 @@ if TYPE_CHECKING:
 
     from bench.reporting.plots.view import View
 
-MOST = 45
-"""So many lines fit a page; the table has the rest."""
-LINE = 0.27
+AXIS = "Test accuracy, %"
 TOP, OTHER, NONE = "can't be told from the best", "worse than the best", "not compared"
 
 
 def picture(view: View) -> Picture | None:
     """Draw the variants with a result, the best first; None where there is none."""
-    places = view.scored[:MOST]
+    places = view.scored[: rows.MOST]
     if not places:
         return None
     return Picture(
@@ -52,11 +49,7 @@ COLOUR = {TOP: drawing.BLUE, OTHER: drawing.GREY, NONE: drawing.GREY}
 
 
 def _draw(view: View, places: Sequence[int]) -> Figure:
-    height = LINE * len(places) + 0.95
-    figure = drawing.figure(9.0, height)
-    longest = max(len(view.name(place)) for place in places)
-    left = min(0.36, 0.03 + 0.0085 * longest)
-    ax = figure.add_axes((left, 0.55 / height, 0.8 - left, 1 - 0.85 / height))
+    figure, ax = rows.figure(view, places, AXIS)
     row = {place: number for number, place in enumerate(places)}
     for name, members in _groups(view, places).items():
         below, above = zip(*map(view.reach, members), strict=True)
@@ -72,16 +65,7 @@ def _draw(view: View, places: Sequence[int]) -> Figure:
             label=name,
         )
     ax.axvline(100 * view.majority, color=drawing.VERMILION, linestyle="--", label="majority class")
-    ax.set_ylim(len(places) - 0.4, -0.6)
-    ax.set_yticks(range(len(places)), [view.name(place) for place in places])
-    ax.tick_params(axis="y", length=0)
-    ax.grid(visible=False, axis="y")
-    ax.spines["left"].set_visible(False)
-    ax.set_xlabel("Test accuracy, %")
-    drawing.plain_numbers(ax, "x")
-    for place in places:
-        colour = drawing.INK if _group(view, place) == TOP else drawing.QUIET
-        ax.text(1.02, row[place], view.figure(place), transform=ax.get_yaxis_transform(), va="center", color=colour)
+    rows.write(ax, {row[place]: (view.figure(place), _group(view, place) == TOP) for place in places})
     majority, *others = ax.get_legend_handles_labels()[0]
     figure.legend(handles=[*others, majority], loc="upper left", bbox_to_anchor=(0.01, 1.0), ncols=4, fontsize=8)
     return figure
@@ -104,16 +88,8 @@ def _interactive(view: View, places: Sequence[int]) -> str:
                 "showarrow": False,
             }
         ],
-        "xaxis": {"title": {"text": "Test accuracy, %"}},
-        "yaxis": {
-            "range": [len(places) - 0.4, -0.6],
-            "tickvals": list(range(len(places))),
-            "ticktext": [folded(view.name(place)) for place in places],
-            "automargin": True,
-            "showgrid": False,
-        },
     }
-    return drawing.plotly(data, layout, height=40 + 30 * len(places), entries=len(data))
+    return rows.interactive(view, places, AXIS, data, layout)
 
 
 def _trace(view: View, name: str, members: Sequence[int], row: dict[int, int]) -> dict[str, Any]:

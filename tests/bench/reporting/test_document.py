@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from record_factory import DEMO, Variant, build_store, failed_record, lora, make_record
 
+from bench import stats
 from bench.errors import UsageError
 from bench.reporting import comparison, markdown, report
+from bench.reporting.layout import Layout
+from bench.reporting.reading import reading
+from bench.stats.analysis import Shared
 from bench.store.files import Contents, Store
 
 if TYPE_CHECKING:
@@ -383,3 +388,35 @@ def test_hostile_names_stay_in_their_places() -> None:
     assert "<script>" not in text.split("```sh")[0].replace("`", "")
     assert not {"\x1b", "\u202e"} & set(text)
     assert len(text) < 30_000
+
+
+def test_the_report_says_how_far_seeds_move_variants_and_from_whose_runs_it_knows(tmp_path: Path) -> None:
+    many = [Variant(f"method{i}", {"learning_rate": 1e-3}, 0.4 + 0.005 * i, 1_000) for i in range(8)]
+    build_store(tmp_path / "many", many)
+    top = markdown.render(report(Store(tmp_path / "many").read(), tmp_path / "many")).split("\n## ")[0]
+    assert re.search(
+        r"learnt from 8 variants together: [\d.]+ points \(standard deviation\)\. .* \d+ more seeds?\.", top
+    )
+    build_store(tmp_path / "two", many[:2])
+    top = markdown.render(report(Store(tmp_path / "two").read(), tmp_path / "two")).split("\n## ")[0]
+    assert "How far a seed moves a variant is taken from its own runs alone." in top
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"outlying": (0, 1)}, "much farther than the others. Only their own runs count"),
+        ({"degrees": 1.2, "variants": 60}, "Seeds move some variants many times as far as others."),
+    ],
+)
+def test_what_intervals_can_not_be_trusted_with_is_a_warning(
+    tmp_path: Path, changes: dict[str, Any], told: str
+) -> None:
+    [found] = stats.comparisons(build_store(tmp_path, [HEAD, lora(8, 0.43)]))
+    analysis = stats.analyse(found, tmp_path)
+    shared = replace(Shared(variants=6, sd=0.01, degrees=5.0, outlying=()), **changes)
+    warned = [part for part in reading(Layout(replace(analysis, shared=shared, documents=6))) if part.tone == "warning"]
+    said = ["".join(span.text for span in part.spans) for part in warned]
+    assert len(said) == 2
+    assert told in said[0]
+    assert "documents only" in said[1]

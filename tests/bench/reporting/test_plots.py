@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -14,7 +15,7 @@ from record_factory import DEMO, Variant, build_store, failed_record, lora
 
 from bench import stats
 from bench.reporting import tables
-from bench.reporting.plots import pictures
+from bench.reporting.plots import pictures, rows
 from bench.reporting.plots.labels import FAR, LETTER, LINE, SLACK, Label, put_labels
 from bench.stats import Outcomes
 from bench.store.files import Store
@@ -30,9 +31,9 @@ HEAD = next(variant for variant in DEMO if variant.method == "head")
 PANEL = (270.0, 180.0)
 
 
-def _analysis(folder: Path) -> Analysis:
+def _analysis(folder: Path, reference: str | None = None) -> Analysis:
     [found] = stats.comparisons(Store(folder).read().records)
-    return stats.analyse(found, folder)
+    return stats.analyse(found, folder, reference)
 
 
 def _by_name(analysis: Analysis) -> dict[str, Picture]:
@@ -63,7 +64,7 @@ def demo(analysis: Analysis) -> dict[str, Picture]:
 
 
 def test_a_study_has_all_pictures_in_the_order_in_which_they_are_read(demo: dict[str, Picture]) -> None:
-    assert list(demo) == ["pareto", "accuracy", "learning-curves", "alpha-sweep", "confusion"]
+    assert list(demo) == ["pareto", "accuracy", "difference", "learning-curves", "alpha-sweep", "confusion"]
 
 
 def test_drawings_are_svg_on_an_opaque_card_and_always_the_same_bytes(
@@ -120,6 +121,52 @@ def test_accuracy_stands_in_order_with_the_top_group_apart(analysis: Analysis, d
     assert means == sorted(means, reverse=True)
     [majority] = figure["layout"]["shapes"]
     assert majority["x0"] == pytest.approx(100 * analysis.comparison.majority.accuracy)
+
+
+def test_differences_are_from_the_best_in_order_with_both_intervals(
+    analysis: Analysis, demo: dict[str, Picture]
+) -> None:
+    figure = _figure(demo["difference"])
+    marks = [trace for trace in figure["data"] if "hovertext" in trace]
+    ranked = sorted((y, x) for trace in marks for x, y in zip(trace["x"], trace["y"], strict=True))
+    assert [x for _, x in ranked] == sorted((x for _, x in ranked), reverse=True)
+    assert ranked[0] == (0, 0)  # the best itself
+    assert figure["layout"]["yaxis"]["ticktext"][0] == "lora alpha=32"
+    wide = [trace["error_x"]["array"] for trace in figure["data"] if "error_x" in trace]
+    for together, alone in zip(wide[::2], wide[1::2], strict=True):
+        assert all(a > b for a, b in zip(together, alone, strict=True))
+    margin, zero = figure["layout"]["shapes"]
+    assert (margin["x0"], margin["x1"], zero["x0"]) == (-1, 1, 0)
+    assert not any("frozen" in text for text in _hovers(demo["difference"]))
+    assert len(ranked) == len(DEMO) - 1
+    [told] = [text for text in _hovers(demo["difference"]) if text.startswith("<b>head</b>")]
+    assert re.search(r"difference −[\d.]+ \(−[\d.]+ to [+−][\d.]+\) points<br>together with all others −", told)
+    assert demo["difference"].alt.startswith("Test accuracy minus that of lora alpha=32 with 95% interval, in points: ")
+
+
+def test_with_a_reference_asked_for_differences_are_from_it(tmp_path: Path) -> None:
+    build_store(tmp_path, DEMO)
+    picture = _by_name(_analysis(tmp_path, "head"))["difference"]
+    assert picture.title.startswith("Test accuracy minus that of head, in points")
+    signs = {x > 0 for trace in _figure(picture)["data"] for x in trace["x"]}
+    assert signs == {True, False}
+
+
+def test_a_variant_alone_has_no_difference_to_draw(tmp_path: Path) -> None:
+    build_store(tmp_path, [HEAD])
+    assert "difference" not in _by_name(_analysis(tmp_path))
+
+
+def test_sixty_variants_have_a_row_each_and_no_names_overlap(tmp_path: Path) -> None:
+    many = [Variant(f"method{i:02}", {"learning_rate": 1e-3}, 0.35 + 0.002 * i, 1_000) for i in range(60)]
+    build_store(tmp_path, many, seeds=[0, 1])
+    found = _by_name(_analysis(tmp_path))
+    for name in ("accuracy", "difference"):
+        layout = _figure(found[name])["layout"]
+        assert len(layout["yaxis"]["ticktext"]) == 60
+        assert layout["meta"]["height"] >= 20 * 60
+        height = float(ElementTree.fromstring(found[name].svg).attrib["height"].removesuffix("pt"))
+        assert height > 1.3 * 9 * 60  # 9 points are a line of text
 
 
 def test_the_alpha_sweep_has_a_line_for_each_learning_rate_and_tells_the_loss_turned_up(tmp_path: Path) -> None:
@@ -193,7 +240,7 @@ def test_what_the_records_do_not_tell_is_left_out(tmp_path: Path) -> None:
     untold: dict[str, Any] = {"quality.epochs": [], "compute": None}
     build_store(tmp_path, [HEAD, lora(8, 0.45)], changes=untold)
     found = _by_name(_analysis(tmp_path))
-    assert list(found) == ["pareto", "accuracy", "confusion"]
+    assert list(found) == ["pareto", "accuracy", "difference", "confusion"]
     assert "memory" not in found["pareto"].alt
 
 
@@ -233,7 +280,7 @@ def test_of_many_variants_few_stand_out(tmp_path: Path) -> None:
     assert len(named) < 20
     coloured = [trace for trace in _figure(found["learning-curves"])["data"] if "marker" in trace]
     assert len(coloured) == 2 * 6
-    assert len(_figure(found["accuracy"])["data"][0]["x"]) <= 45
+    assert len(_figure(found["accuracy"])["data"][0]["x"]) <= rows.MOST
 
 
 def _box(label: Label, point: tuple[float, float]) -> tuple[float, float, float, float]:

@@ -43,7 +43,7 @@ def test_every_variant_has_intervals_around_its_means(store: Path) -> None:
             assert interval is not None
             assert (interval.low + interval.high) / 2 == pytest.approx(estimate.mean)
             assert 0.03 < interval.high - interval.low < 0.2
-    assert found.clustered
+    assert found.documents == 70
     assert found.missing == ()
 
 

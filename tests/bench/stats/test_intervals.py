@@ -14,6 +14,7 @@ from statsmodels.stats.power import TTestPower
 
 from bench.stats import jackknife
 from bench.stats.intervals import Figures, differences, of_each, of_pairs, singly
+from bench.stats.moderation import Prior
 from bench.stats.outcomes import Outcomes
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def outcomes(seeds: tuple[int, ...] = (0, 1, 2), accuracy: float = 0.6, salt: in
 
 
 def figures(mean: float, seed: float, test: float, seeds: int = 3, clusters: int = 40) -> Figures:
-    return Figures(np.array([mean]), np.array([seed]), np.array([test]), np.array([seeds]), clusters)
+    degrees = np.array([[seeds - 1.0], [clusters - 1.0]])
+    return Figures(np.array([mean]), np.array([[seed], [test]]), degrees, np.array([seeds]))
 
 
 def one(values: NDArray[Any]) -> float:
@@ -43,7 +45,7 @@ def one(values: NDArray[Any]) -> float:
 
 def test_one_seeds_accuracy_is_the_mean_of_the_examples() -> None:
     found = outcomes((4,))
-    [interval] = of_each([jackknife.accuracy(found, EXAMPLES)]).intervals()
+    [interval] = of_each([jackknife.accuracy(found, EXAMPLES)], Prior.none(1)).intervals()
     expected = scipy.stats.ttest_1samp(found.right[0].astype(float), 0.5).confidence_interval()
     assert interval is not None
     assert (interval.low, interval.high) == pytest.approx(tuple(expected))
@@ -51,7 +53,9 @@ def test_one_seeds_accuracy_is_the_mean_of_the_examples() -> None:
 
 def test_one_seeds_difference_is_the_paired_t_test_over_examples() -> None:
     first, second = outcomes((0,), 0.6), outcomes((0,), 0.7, salt=1)
-    pair = of_pairs([jackknife.accuracy(found, EXAMPLES) for found in (first, second)]).at(slice(0, 1), 1)
+    pair = of_pairs([jackknife.accuracy(found, EXAMPLES) for found in (first, second)], Prior.none(2)).at(
+        slice(0, 1), 1
+    )
     expected = scipy.stats.ttest_rel(first.right[0].astype(float), second.right[0].astype(float))
     assert one(pair.p()) == pytest.approx(expected.pvalue, rel=1e-4)
     [interval] = pair.intervals()
@@ -64,13 +68,13 @@ def test_documents_of_one_size_give_the_cluster_robust_variance_of_least_squares
     fit = sm.OLS(found.right[0].astype(float), np.ones(len(documents))).fit(
         cov_type="cluster", cov_kwds={"groups": documents}
     )
-    clustered = of_each([jackknife.accuracy(found, documents)])
-    assert one(clustered.test_variance) == pytest.approx(float(fit.bse[0]) ** 2)
+    clustered = of_each([jackknife.accuracy(found, documents)], Prior.none(1))
+    assert one(clustered.variance) == pytest.approx(float(fit.bse[0]) ** 2)
 
 
 def test_where_only_seeds_differ_it_is_the_t_test_over_seeds() -> None:
     scores = np.array([0.5, 0.53, 0.49, 0.56])
-    of_seeds = singly(scores[None], np.zeros((1, 4, 40)))
+    of_seeds = singly(scores[None], np.zeros((1, 4, 40)), Prior.none(1))
     expected = scipy.stats.ttest_1samp(scores, 0.0).confidence_interval()
     assert one(of_seeds.half_width()) == pytest.approx((expected.high - expected.low) / 2)
 
@@ -81,24 +85,25 @@ def test_the_variances_add_to_the_two_way_analysis_of_variances() -> None:
     frame = pd.DataFrame({"right": right.ravel().astype(float), "seed": seeds.ravel(), "example": examples.ravel()})
     squares = anova_lm(sm.OLS.from_formula("right ~ C(seed) + C(example)", frame).fit())["mean_sq"]
     expected = (squares["C(seed)"] + squares["C(example)"] - squares["Residual"]) / right.size
-    found = of_each([jackknife.accuracy(outcomes((0, 1, 2, 3)), EXAMPLES)])
-    assert one(found.seed_variance) == pytest.approx(squares["C(seed)"] / right.size)
-    assert one(found.seed_variance + found.test_variance) == pytest.approx(expected)
+    found = of_each([jackknife.accuracy(outcomes((0, 1, 2, 3)), EXAMPLES)], Prior.none(1))
+    assert one(found.variances[:-1].sum(axis=0)) == pytest.approx(squares["C(seed)"] / right.size)
+    assert one(found.variance) == pytest.approx(expected)
 
 
 def test_differences_from_covariances_are_those_of_the_differences_themselves() -> None:
     samples = [jackknife.accuracy(outcomes(salt=salt, accuracy=0.5 + salt / 9), EXAMPLES // 4) for salt in range(3)]
-    every = of_pairs(samples)
-    direct = singly(samples[2].scores - samples[0].scores, samples[2].influences - samples[0].influences)
-    for name in ("mean", "seed_variance", "test_variance"):
-        assert getattr(every, name)[2, 0] == pytest.approx(getattr(direct, name))
+    every = of_pairs(samples, Prior.none(3))
+    scores, influences = samples[2].scores - samples[0].scores, samples[2].influences - samples[0].influences
+    direct = singly(scores[None], influences[None], Prior.none(1)).at(0)
+    assert every.mean[2, 0] == pytest.approx(direct.mean)
+    assert every.variances[:, 2, 0] == pytest.approx(direct.variances[1:])
 
 
 def test_a_difference_is_over_the_seeds_that_both_have() -> None:
     samples = [jackknife.accuracy(outcomes(seeds), EXAMPLES) for seeds in ((0, 1, 2), (1, 2, 5), (7,))]
-    every = of_pairs(samples)
+    every = of_pairs(samples, Prior.none(3))
     scores, influences = zip(*(sample.at((1, 2)) for sample in samples[:2]), strict=True)
-    shared = differences(np.stack(scores), np.stack(influences))
+    shared = differences(np.stack(scores), np.stack(influences), Prior.none(2))
     assert every.seeds.tolist() == [[3, 2, 0], [2, 3, 0], [0, 0, 1]]
     assert every.half_width()[0, 1] == pytest.approx(shared.half_width()[0, 1])
     assert every.at(0).intervals()[2] is None
@@ -131,9 +136,9 @@ def test_intervals_are_cut_to_what_can_be() -> None:
 @pytest.mark.parametrize(("seed", "test", "degrees"), [(1e-4, 0.0, 4), (0.0, 1e-4, 39)])
 def test_the_detectable_difference_of_one_source_is_that_of_a_t_test(seed: float, test: float, degrees: int) -> None:
     effect = TTestPower().solve_power(nobs=degrees + 1, alpha=0.05 / 3, power=0.8)
-    found = one(figures(0.0, seed, test, seeds=5).detectable(tests=3))
+    found = one(figures(0.0, seed, test, seeds=5).detectable(0.05 / 3))
     assert found == pytest.approx(0.01 * effect * (degrees + 1) ** 0.5, rel=1e-4)
 
 
 def test_with_one_seed_the_detectable_difference_is_given_this_seed() -> None:
-    assert one(figures(0.0, 0.0, 1e-4, seeds=1).detectable(1)) == one(figures(0.0, 0.0, 1e-4).detectable(1))
+    assert one(figures(0.0, 0.0, 1e-4, seeds=1).detectable()) == one(figures(0.0, 0.0, 1e-4).detectable())

@@ -96,11 +96,11 @@ def test_a_record_cant_point_out_of_its_store(tmp_path: Path) -> None:
 )
 def test_without_documents_each_example_stands_for_itself(tmp_path: Path, how: Callable[[pd.DataFrame], Any]) -> None:
     records = build_store(tmp_path, [VARIANT], seeds=(0,))
-    assert analysed(tmp_path, records).clustered
+    assert analysed(tmp_path, records).documents
     change(tmp_path, records[0], how)
     found = analysed(tmp_path, records)
     assert found.missing == ()
-    assert not found.clustered
+    assert found.documents is None
     [interval] = found.accuracy
     assert interval is not None
     [accuracy] = [record.quality.test.accuracy for record in records if record.quality]
