@@ -71,11 +71,8 @@ def test_full_comes_from_the_cache_and_every_record_has_the_commits(
     assert capsys.readouterr().err == ""
     [record] = Store(Path("results/full")).read().records
     assert (record.status, record.preset) == ("ok", "full")
-    assert record.backbone.model_dump(exclude_none=True, exclude={"parameters"}) == {
-        "name": MODEL,
-        "source": "hub",
-        "revision": NEW,
-    }
+    known = record.backbone.model_dump(exclude_none=True, exclude={"parameters"})
+    assert known == {"name": MODEL, "source": "hub", "revision": NEW}
     assert (record.data.name, record.data.source, record.data.revision) == (TEXTS, "hub", TEXTS_COMMIT)
     assert (record.training.epochs, record.training.batch_size) == (PRESETS["full"].epochs, PRESETS["full"].batch_size)
 
