@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 HOSTILE = '<b>%{x}</b></script><img src=x onerror="window.harmed=1"></style>--> $x^2$ "\'&amp; {{7*7}}'
 UNRULY = Variant(HOSTILE, {"learning_rate": 1e-3}, 0.55, 20_000)
-PICTURES = ("pareto", "accuracy", "learning-curves", "alpha-sweep", "confusion")
+PICTURES = ("pareto", "accuracy", "difference", "learning-curves", "alpha-sweep", "confusion")
 PHONE = {"width": 360, "height": 740}
 PATIENCE = 120_000
 """Milliseconds that a busy machine may take for what an idle one does in less than a second."""
