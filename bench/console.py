@@ -223,7 +223,7 @@ def catalogue(methods: Sequence[Mapping[str, Any]]) -> None:
         console.print()
     others = [method for method in methods if "family" not in method]
     if others:
-        console.print(Text("can't take part", style="bold underline"))
+        console.print(Text("can't run", style="bold underline"))
     for method in others:
         why = clean(method.get("error") or method["unable"], 1000)
         console.print(Text.assemble((method["name"], "bold"), "  ", (why, "red" if "error" in method else "")))

@@ -69,9 +69,9 @@ def snapshot(name: str, kind: Literal["model", "dataset"]) -> tuple[Path, str]:
         )
     except (RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError) as error:
         first_line = str(error).strip().splitlines()[0]
-        raise UsageError(f"--{_option(kind)} {name}: the Hub won't give it: {first_line}") from error
+        raise UsageError(f"--{_option(kind)} {name}: the Hub refuses it: {first_line}") from error
     except HFValidationError as error:
-        raise UsageError(f"--{_option(kind)} {name}: no such folder, and no name that the Hub could have") from error
+        raise UsageError(f"--{_option(kind)} {name}: not a folder, and not a valid name on the Hub") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise HubUnavailable(reason or str(error).strip().splitlines()[0]) from error
     return Path(folder), Path(folder).name

@@ -164,5 +164,5 @@ def _snapshot(name: str, kind: Literal["model", "dataset"]) -> tuple[Path, str]:
     except hub.HubUnavailable as error:
         option = "--model" if kind == "model" else "--data"
         raise UsageError(
-            f"{option} {name}: no such folder, and the Hugging Face Hub can't be asked: {error}"
+            f"{option} {name}: no such folder, and the Hugging Face Hub can't be reached: {error}"
         ) from error

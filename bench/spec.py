@@ -162,7 +162,7 @@ def parse_sweeps(settings: Iterable[str], chosen: Sequence[str]) -> dict[str, di
         target, equals, text = setting.partition("=")
         name, dot, field = target.partition(".")
         if not (equals and dot and name and field and text):
-            raise UsageError(f"--set {setting}: write METHOD.FIELD=VALUE[,VALUE…], e.g. lora.alpha=8,32,128")
+            raise UsageError(f"--set {setting}: expected METHOD.FIELD=VALUE[,VALUE…], e.g. lora.alpha=8,32,128")
         if name not in chosen:
             methods.get(name)
             raise UsageError(f"--set {setting}: {name!r} isn't among --methods {','.join(chosen)}; add it there")

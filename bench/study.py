@@ -77,10 +77,10 @@ class Request:
             learning_rates = PRESETS[self.preset].learning_rates if self.preset and not self.model else LearningRates()
         for what, values in (("--methods", self.methods), ("--seeds", self.seeds)):
             if not values:
-                raise UsageError(f"{what} names nothing; leave it out for the default")
+                raise UsageError(f"{what} is empty; leave it out for the default")
             repeated = [str(value) for value, count in Counter(values).items() if count > 1]
             if repeated:
-                raise UsageError(f"{what}: {', '.join(repeated)} is named twice")
+                raise UsageError(f"{what}: {', '.join(repeated)} is given twice")
         for seed in self.seeds:
             if not 0 <= seed <= _LARGEST_SEED:
                 raise UsageError(f"--seeds {seed}: a seed is a whole number from 0 to {_LARGEST_SEED}")
@@ -139,7 +139,7 @@ def _make(option: str, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{option} {folder}: no folder can be made there: {error.strerror}") from error
+        raise UsageError(f"{option} {folder}: can't create the folder: {error.strerror}") from error
 
 
 def _explain(sources: Sources, reason: str) -> str:
@@ -147,7 +147,7 @@ def _explain(sources: Sources, reason: str) -> str:
     texts = ["the corpus open-authors"] if sources.corpus.source == "embedded" else []
     return (
         f"The Hugging Face Hub can't be reached ({reason}), and its cache here doesn't hold what `full` needs.\n"
-        f"In its place the preset `demo` gives, of what comes with the project, {' and '.join(model + texts)}.\n"
+        f"The preset `demo` runs instead, with what ships with the project: {' and '.join(model + texts)}.\n"
         "The figures say nothing about GPT-2 124M on AuthorMix; each record and report carries which it was."
     )
 

@@ -106,7 +106,7 @@ def get(name: str) -> type[Method]:
     if points:
         return _load(name, points)
     if name in unable():
-        raise MethodError(f"the method {name!r} can't take part: {unable()[name]}")
+        raise MethodError(f"the method {name!r} can't run: {unable()[name]}")
     if name in from_peft.OWN:
         raise MethodError(f"peft's {name!r} is called {from_peft.OWN[name]!r} here")
     raise MethodError(f"there is no method {name!r}{did_you_mean(name, names())}; choose from {', '.join(names())}")

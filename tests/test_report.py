@@ -147,7 +147,7 @@ def test_a_record_whose_predictions_are_missing_or_were_changed_still_tells_its_
     text = _report(str(tmp_path), "-o", "-", cwd=tmp_path).stdout
     [row] = [line for line in text.splitlines() if line.startswith("| head ")][:1]
     assert re.match(r"\| head \| [\d.]+% ± [\d.]+ \|", re.sub(" +", " ", row))
-    assert "Predictions couldn't be read" in text
+    assert "predictions couldn't be read" in text
     reason = "can't be read: No such file" if damage == "missing" else "was changed or damaged"
     assert text.count(f".parquet): the file {reason}") == 2
     assert "left out" not in text

@@ -34,7 +34,7 @@ def load_local(path: Path) -> Corpus:
     for split in SPLITS:
         if frames[split].empty:
             what = "texts" if rows["document"].isna().all() else "documents, which are kept whole,"
-            raise UsageError(f"{path}: no style has enough different {what} for a {split} split; a style needs three")
+            raise UsageError(f"{path}: too few different {what} for a {split} split; at least one style needs three")
     return Corpus(path.stem, "local", None, frames)
 
 
@@ -58,7 +58,7 @@ def _frame(passages: list[Passage]) -> pd.DataFrame:
 def _two_styles(passages: list[Passage], path: Path) -> list[Passage]:
     styles = {passage.style for passage in passages}
     if len(styles) < 2:
-        raise UsageError(f"{path}, column style: every row has {styles.pop()!r}; telling styles apart needs two")
+        raise UsageError(f"{path}, column style: every row has {styles.pop()!r}; at least two styles are needed")
     return passages
 
 

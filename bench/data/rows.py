@@ -40,7 +40,7 @@ def read(path: Path) -> list[Passage]:
     """
     reader = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".parquet": _parquet}.get(path.suffix.lower())
     if reader is None:
-        raise UsageError(f"{path}: not a kind of file that can be read here; use {', '.join(SUFFIXES)}")
+        raise UsageError(f"{path}: unknown type of file; use {', '.join(SUFFIXES)}")
     unit = "line" if reader is _jsonl else "row"
     try:
         passages = [_passage(row, f"{path}, {unit} {number}") for number, row in reader(path)]

@@ -57,13 +57,13 @@ def _by_names(folder: Path) -> dict[Split, list[Path]]:
             raise UsageError(
                 f"{folder}: no file for the {split} split (found: {_names(files, folder) or 'no data'}); "
                 f"a folder needs {', '.join(SPLITS)} as {', '.join(suffix[1:] for suffix in SUFFIXES)}, "
-                "and a single file is split when it is named itself"
+                "or name a single file, which is then split"
             )
         if len(sources) > 1:
             names = _names([source[0] for source in sources], folder)
             raise UsageError(
                 f"{folder}: several files for the {split} split: {names}; "
-                "leave one, or say in data_files of a README.md there which it is"
+                "keep one, or name it under data_files in a README.md there"
             )
         [found[split]] = sources
     return found

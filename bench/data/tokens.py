@@ -99,5 +99,5 @@ def _encode(texts: list[str], tokenizer: PreTrainedTokenizerFast, split: Split) 
     least = tokenizer.num_special_tokens_to_add()
     for i, ids in enumerate(encoded):
         if len(ids) <= least:
-            raise UsageError(f"the tokenizer makes nothing of {split} passage {i + 1}, {texts[i][:40]!r}")
+            raise UsageError(f"the tokenizer produces no tokens for {split} passage {i + 1}, {texts[i][:40]!r}")
     return encoded

@@ -175,8 +175,8 @@ class Execution:
             self.store.put(record, predictions)
         except OSError as error:
             raise UsageError(
-                f"the result of {job.spec.label} can't be written to {self.store.folder}: {error.strerror}; what was "
-                "there before is untouched, and the same command goes on once there is room"
+                f"the result of {job.spec.label} can't be written to {self.store.folder}: {error.strerror}; the "
+                "records that were there are untouched; free some space and run the same command again"
             ) from error
         job.predictions.unlink(missing_ok=True)
         # a run that failed otherwise may go better next time, and goes on from its checkpoint

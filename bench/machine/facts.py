@@ -35,7 +35,7 @@ def resolve_device(asked: Literal["auto", "cpu", "cuda"]) -> Device:
     if torch.cuda.is_available():
         return "cuda"
     if asked == "cuda":
-        raise UsageError("--device cuda: torch finds no CUDA device here; leave --device out to use the processor")
+        raise UsageError("--device cuda: torch finds no CUDA device here; leave --device out to use the CPU")
     return "cpu"
 
 

@@ -69,7 +69,7 @@ def local(folder: Path) -> BackboneRef:
         if not any(_weights(folder)) and any(folder.glob("*.bin")):
             raise UsageError(f"--model {folder}: its weights aren't safetensors; save it again with save_pretrained")
         if not any(_weights(folder)) and any(folder.glob("*.safetensors.index.json")):
-            raise UsageError(f"--model {folder}: the weights that its index names aren't there; copy the whole folder")
+            raise UsageError(f"--model {folder}: its index names weight files that are missing; copy the whole folder")
         return _in_folder(folder.resolve(), folder.resolve().name, "local")
     except OSError as error:
         raise UsageError(f"--model {folder}: {error.filename} can't be read: {error.strerror}") from error
@@ -117,7 +117,7 @@ def tokenizer(ref: BackboneRef) -> PreTrainedTokenizerFast:
     except Exception as error:  # which is what tokenizers raises for a word that it doesn't know
         raise UsageError(f"--model {ref.name}: its tokenizer can't read text: {_first_line(error)}") from error
     if not ids:
-        raise UsageError(f"--model {ref.name}: its tokenizer turns text into nothing; tokenizer.json is missing?")
+        raise UsageError(f"--model {ref.name}: its tokenizer produces no tokens; is tokenizer.json missing?")
     return found
 
 
@@ -137,14 +137,14 @@ def check(ref: BackboneRef) -> None:
     text = tokenizer(ref)("text")["input_ids"]
     if config.model_type in _SEES_PADDING:
         raise UsageError(
-            f"--model {ref.name}: what a {config.model_type!r} model makes of a text depends on the padding after it, "
-            "and so on the texts beside it; choose another architecture"
+            f"--model {ref.name}: the output of a {config.model_type!r} model for a text depends on the padding "
+            "after it, and so on the other texts in its batch; choose another architecture"
         )
     end = end_id(ref)
     if end is not None and end not in text:
         raise UsageError(
             f"--model {ref.name}: its tokenizer doesn't end texts with token {end} (eos_token_id in config.json), "
-            f"where a {config.model_type!r} model classifies them"
+            f"which a {config.model_type!r} model reads to classify a text"
         )
 
 
@@ -192,8 +192,8 @@ def check_ids(ref: BackboneRef, found: Contents, largest: int) -> None:
     largest = max(largest, pad_id(ref))
     if found.vocabulary is not None and largest >= found.vocabulary:
         raise UsageError(
-            f"--model {ref.name}: its tokenizer gives ids up to {largest}, and its weights know {found.vocabulary} "
-            "tokens; put the tokenizer beside it that it was trained with, or resize its embeddings and save it again"
+            f"--model {ref.name}: its tokenizer produces ids up to {largest}, but its weights know {found.vocabulary} "
+            "tokens; use the tokenizer that it was trained with, or resize its embeddings and save it again"
         )
 
 

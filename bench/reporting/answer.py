@@ -86,7 +86,7 @@ def listed(names: Sequence[str], conjunction: str = "and") -> str:
 def _useless(layout: Layout, best: int) -> list[str | Span]:
     majority = score(layout.analysis.comparison.majority.accuracy)
     return [
-        strong(f"No method is known to beat always naming the most frequent style, which scores {majority}."),
+        strong(f"No method is shown to beat always naming the most frequent style, which scores {majority}."),
         *(" The highest is ", code(layout.label(best)), f", {accuracy(layout.analysis, best)}."),
     ]
 
@@ -186,9 +186,9 @@ def _doubt(layout: Layout) -> list[str]:
         tested = f"With {_number(seeds, 'seed')} and {count(analysis.comparison.newest.data.sizes.test)} test passages"
         points = f"{100 * analysis.detectable:.1f} points"
         said = f" {tested} the study would most likely have found a difference of {points} or more"
-        said += "; a smaller one it can miss."
+        said += ", but it may miss a smaller one."
     if seeds == 1:
-        said += " There is one seed: how much another would change isn't known, and no interval counts it."
+        said += " There is only one seed, so the spread over seeds is unknown, and no interval includes it."
     return [said] if said else []
 
 

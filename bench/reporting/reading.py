@@ -31,7 +31,7 @@ def reading(layout: Layout) -> list[Paragraph]:
         paragraph(_costs(layout.summaries)),
     ]
     if layout.front:
-        order = "Sorted by the lower end of the interval; what is on a Pareto front stands first, the rest is folded."
+        order = "Sorted by the lower end of the interval. Methods on a Pareto front come first; the rest are folded."
         said.insert(0, paragraph(order))
     if layout.settings:
         named = ", ".join(words.SETTINGS[name] for name in layout.settings)
@@ -39,7 +39,9 @@ def reading(layout: Layout) -> list[Paragraph]:
             paragraph(strong("Not all rows were trained alike"), f": they differ in {named}, as Training says.")
         )
     if analysis.missing:
-        said.append(paragraph("Predictions couldn't be read: what rests on them is missing. What failed says which."))
+        said.append(
+            paragraph("Some predictions couldn't be read, so the figures that need them are missing. See What failed.")
+        )
     return said
 
 
@@ -48,7 +50,7 @@ def _scores(analysis: Analysis) -> str:
     said += "Accuracy and macro-F1 are of the test split after the last epoch: mean ± standard deviation over n seeds"
     if any(analysis.accuracy):
         given = "passages of one document counted together" if analysis.documents else "given these passages"
-        said += f", and in brackets the 95% interval, which counts the chance in seeds and in test passages ({given})"
+        said += f", and in brackets the 95% interval, which covers the chance in seeds and in test passages ({given})"
     lone = any(len(summary.runs) == 1 for summary in analysis.comparison.summaries)
     return said + (". Where n = 1 there is no deviation, and the interval holds for that seed only." if lone else ".")
 
@@ -58,19 +60,19 @@ def _spread(layout: Layout) -> list[Paragraph]:
     shared = layout.analysis.shared
     if shared is None:
         own = any(interval and len(summary.runs) > 1 for summary, interval in _with_intervals(layout))
-        return [paragraph("How far a seed moves a variant is taken from its own runs alone.")] if own else []
+        return [paragraph("The spread over seeds of each variant is estimated from its own runs alone.")] if own else []
     worth = max(1, round(shared.degrees))
     said = [
         paragraph(
-            f"How far a seed moves a variant is learnt from {shared.variants} variants together: "
-            f"{100 * shared.sd:.1f} points (standard deviation). For each of them this is worth as much as "
+            f"The spread over seeds is estimated from {shared.variants} variants together: "
+            f"{100 * shared.sd:.1f} points (standard deviation). For each variant this is worth as much as "
             f"{worth} more {'seed' if worth == 1 else 'seeds'}."
         )
     ]
     if shared.degrees < FEW_DEGREES and shared.variants >= MANY_VARIANTS:
         said.append(
             paragraph(
-                strong("Seeds move some variants many times as far as others."),
+                strong("Some variants vary between seeds many times as much as others."),
                 " Among so many variants a false better or worse is a little likelier than 5%. More seeds help.",
                 tone="warning",
             )
@@ -79,9 +81,9 @@ def _spread(layout: Layout) -> list[Paragraph]:
         named = listed([layout.label(place) for place in shared.outlying])
         said.append(
             paragraph(
-                strong(f"Seeds move {named} much farther than the others."),
-                " Only their own runs count for them. A run may have failed to learn. And others may vary as much "
-                "without having shown it yet: confirm a surprising difference with more seeds.",
+                strong(f"Between seeds, {named} vary much more than the others."),
+                " Their spread is estimated from their own runs alone. A run may have failed to learn. Others may vary "
+                "as much without showing it yet: confirm a surprising difference with more seeds.",
                 tone="warning",
             )
         )
@@ -93,7 +95,11 @@ def _few_documents(analysis: Analysis) -> list[Paragraph]:
     if analysis.documents is None or analysis.documents >= FEW_DOCUMENTS:
         return []
     said = strong(f"The test passages are from {analysis.documents} documents only.")
-    return [paragraph(said, " So few don't tell how much documents differ: trust no small difference.", tone="warning")]
+    return [
+        paragraph(
+            said, " That is too few to know how much documents differ: don't trust small differences.", tone="warning"
+        )
+    ]
 
 
 def _with_intervals(layout: Layout) -> Iterator[tuple[Summary, Interval | None]]:

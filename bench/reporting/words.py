@@ -17,17 +17,16 @@ if TYPE_CHECKING:
 
 PRESETS = {
     "full": "GPT-2 (124M) on AuthorMix, the comparison that this project is about",
-    "demo": "the small backbone and the corpus that come with the project and need no network; "
-    "not GPT-2 124M, and not AuthorMix",
-    "custom": "a backbone or texts that were named on the command line",
+    "demo": "the small backbone and the corpus that ship with the project; not GPT-2 124M and not AuthorMix",
+    "custom": "a backbone or texts chosen on the command line",
 }
 TURN = "▲"
 TOP = "●"
 SOURCES = {
     "hub": "pretrained, from the Hugging Face Hub",
     "local": "from a local folder",
-    "embedded": "a small GPT-2 pretrained for this project, which comes with it",
-    "random": "weights never trained",
+    "embedded": "a small GPT-2 pretrained for this project",
+    "random": "untrained weights",
 }
 SETTINGS = {
     "epochs": "epochs",
@@ -96,7 +95,7 @@ def introduction(comparison: Comparison) -> list[Paragraph]:
 
 def paired(analysis: Analysis, reference: str) -> list[Paragraph]:
     """How to read the differences from the reference, and which the study could have found."""
-    method = "and for what they have in common (max-t)" if analysis.max_t else "(Holm)"
+    method = "and their correlation (max-t)" if analysis.max_t else "(Holm)"
     said = [
         paragraph(
             *(
@@ -104,8 +103,8 @@ def paired(analysis: Analysis, reference: str) -> list[Paragraph]:
                 code(reference),
                 ", on the same seeds and test passages, in points. ",
             ),
-            "In brackets stands the 95% interval of each difference by itself. Better and worse go by the adjusted p, "
-            f"which allows for the number of rows {method}. "
+            "The 95% interval of each difference by itself is in brackets. Better and worse use the adjusted p, "
+            f"which corrects for the number of rows {method}. "
             "Equivalent: the whole interval lies within ±1 point.",
         )
     ]
@@ -138,7 +137,8 @@ def elsewhere(comparison: Comparison) -> tuple[list[Paragraph], list[Machine]]:
     others = [found for found, _ in counted.most_common() if found != here]
     if not others or here is None:
         return [], []
-    made = f"; {counted.total() - counted[here]} of {counted.total()} runs were made elsewhere, and stand apart:"
+    rest = f"{counted.total() - counted[here]} of {counted.total()} runs"
+    made = f"; {rest} were made on other machines and are listed apart:"
     return [paragraph("Speed, memory and time are of the runs on ", code(machine(here)), made)], others
 
 

@@ -132,8 +132,8 @@ class Owner:
         """Raise UsageError where the claim is gone, because this process seemed dead for a while."""
         if not self._token(uid).exists():
             raise UsageError(
-                f"another study took this one for dead, as it stood still for over {BEAT_S * STALE_BEATS:g} s, and "
-                "goes on in its place; start the same command again to help it"
+                f"this study stood still for over {BEAT_S * STALE_BEATS:g} s, so another one took it for dead and took "
+                "over its runs; start the same command again to join it"
             )
 
     def rivals(self, uid: str) -> list[str]:

@@ -50,8 +50,8 @@ class Told(NamedTuple):
 Folders = dict[str, "Path"]
 ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
     "unknown method": (["run", "--methods", "lorra"], ["no method 'lorra'", "did you mean 'lora'?"]),
-    "no method": (["run", "--methods", ","], ["--methods names nothing"]),
-    "repeated method": (["run", "--methods", "lora,ia3,lora"], ["--methods: lora is named twice"]),
+    "no method": (["run", "--methods", ","], ["--methods is empty"]),
+    "repeated method": (["run", "--methods", "lora,ia3,lora"], ["--methods: lora is given twice"]),
     "unknown field": (
         ["run", "--set", "lora.alhpa=8"],
         ["lora has no hyperparameter 'alhpa'", "did you mean 'alpha'?"],
@@ -73,8 +73,8 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
     "fraction of a seed": (["run", "--seeds", "0.5"], ["--seeds 0.5"]),
     "negative seed": (["run", "--seeds", "-1"], ["--seeds -1", "from 0 to"]),
     "huge seed": (["run", "--seeds", str(2**64)], [f"--seeds {2**64}", "from 0 to"]),
-    "repeated seed": (["run", "--seeds", "0,1,00"], ["--seeds: 0 is named twice"]),
-    "no seed": (["run", "--seeds", ","], ["--seeds names nothing"]),
+    "repeated seed": (["run", "--seeds", "0,1,00"], ["--seeds: 0 is given twice"]),
+    "no seed": (["run", "--seeds", ","], ["--seeds is empty"]),
     "unknown option": (["run", "--metods", "lora"], ["--metods", "--methods"]),
     "unknown command": (["rnu"], ["rnu"]),
     "unknown preset": (["run", "--preset", "ful"], ["ful", "full"]),
@@ -110,14 +110,14 @@ FILES: dict[str, tuple[Callable[[Folders], list[str]], list[str]]] = {
     "pickled weights only": (lambda f: ["--model", str(f["pickled"])], ["aren't safetensors"]),
     "unknown architecture": (lambda f: ["--model", str(f["strange"])], ["config.json can't be used", "walrus"]),
     "not for classification": (lambda f: ["--model", str(f["seeing"])], ["can't classify texts with a 'clip' model"]),
-    "no tokenizer": (lambda f: ["--model", str(f["speechless"])], ["speechless", "tokenizer.json is missing"]),
+    "no tokenizer": (lambda f: ["--model", str(f["speechless"])], ["speechless", "is tokenizer.json missing"]),
     "weights cut short": (
         lambda f: ["--model", str(f["cut"]), "--data", str(f["texts"]), "--methods", "head"],
         ["--model cut: its weights can't be loaded"],
     ),
     "ids beyond the weights": (
         lambda f: ["--model", str(f["small"]), "--data", str(f["texts"]), "--methods", "head"],
-        ["--model small: its tokenizer gives ids up to", "its weights know 40 tokens"],
+        ["--model small: its tokenizer produces ids up to", "its weights know 40 tokens"],
     ),
     "a name that is too long": (lambda f: ["--model", f"./{'x' * 300}"], ["--model ./xxx", "File name too long"]),
     "too long": (

@@ -118,7 +118,7 @@ def test_texts_of_ones_own_go_with_the_demos_backbone(texts: Path) -> None:
 @pytest.mark.usefixtures("cache")
 def test_texts_of_the_hub_without_the_hub(gpt2: Path) -> None:
     with pytest.raises(
-        UsageError, match="--data someone/texts: no such folder, and the Hugging Face Hub can't be asked"
+        UsageError, match="--data someone/texts: no such folder, and the Hugging Face Hub can't be reached"
     ):
         resolve(None, str(gpt2), "someone/texts")
 

@@ -121,7 +121,7 @@ def test_one_file_is_split_within_each_style(tmp_path: Path, kind: str) -> None:
 
 def test_one_file_too_small_to_split(tmp_path: Path) -> None:
     _write(tmp_path / "mine.jsonl", _texts("text", 1))
-    _refused(tmp_path / "mine.jsonl", "mine.jsonl: no style has enough different texts for a validation split")
+    _refused(tmp_path / "mine.jsonl", "mine.jsonl: too few different texts for a validation split")
 
 
 def test_one_file_whose_rows_name_their_document_keeps_documents_whole(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_one_file_whose_rows_name_their_document_keeps_documents_whole(tmp_path:
     assert list(map(len, documents)) == [16, 2, 2]
     assert len(set.union(*documents)) == 20
     path.write_text("".join(json.dumps(row | {"document": row["style"]}) + "\n" for row in rows), encoding="utf-8")
-    _refused(path, "no style has enough different documents, which are kept whole, for a validation split")
+    _refused(path, "too few different documents, which are kept whole, for a validation split")
 
 
 def test_splits_that_a_person_made_stay_as_they_are(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_bytes_that_are_not_utf8_are_named_by_row_and_column(tmp_path: Path, kin
         ("a.csv", b"text,style,category\nx,a,c\nx,a\n", "row 2: 2 fields where the header has 3"),
         ("a.csv", b'text,style,category\nx,a,c\n"x,a,c\n', "row 2: malformed CSV"),
         ("a.parquet", b"PAR1 or so", "not a Parquet file"),
-        ("a.txt", b"x", r"not a kind of file that can be read here; use \.jsonl"),
+        ("a.txt", b"x", r"unknown type of file; use \.jsonl"),
         ("a.jsonl", b"\n", "no rows"),
         ("a.json", b"[]", "no rows"),
         ("a.csv", b"text,style,category\n", "no rows"),

@@ -78,7 +78,7 @@ def test_a_models_own_marks_stay_around_a_text_that_is_cut(bert_like: Any) -> No
 
 
 def test_a_text_without_tokens_is_named(bert_like: Any) -> None:
-    with pytest.raises(UsageError, match="makes nothing of train passage 2, '!!!'"):
+    with pytest.raises(UsageError, match="produces no tokens for train passage 2, '!!!'"):
         tokenise(_corpus("the cat", "!!!"), bert_like, 8)
 
 

@@ -318,7 +318,7 @@ def _link_to_nowhere(weights: Path) -> None:
         (_cut_short, "its weights can't be loaded"),
         (lambda weights: weights.write_bytes(b""), "its weights can't be loaded"),
         (_one_shard_of_two, "its weights can't be loaded.*model-00001-of"),
-        (_index_alone, "the weights that its index names aren't there"),
+        (_index_alone, "its index names weight files that are missing"),
         (_link_to_nowhere, r"model\.safetensors can't be read"),
     ],
 )
@@ -337,7 +337,7 @@ def test_ids_that_the_embedding_has_no_row_for_are_refused(gpt2: Path, tmp_path:
     rows = json.loads((gpt2 / "config.json").read_text())["vocab_size"]
     assert found.vocabulary == rows
     backbone.check_ids(ref, found, rows - 1)
-    with pytest.raises(UsageError, match=f"ids up to {rows}, and its weights know {rows} tokens"):
+    with pytest.raises(UsageError, match=f"ids up to {rows}, but its weights know {rows} tokens"):
         backbone.check_ids(ref, found, rows)
 
 

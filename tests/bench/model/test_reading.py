@@ -116,7 +116,7 @@ SMALL: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("architecture", SMALL)
 def test_an_architecture_that_sees_padding_is_refused(architecture: str, tmp_path: Path) -> None:
     folder = _folder(tmp_path, architecture, **SMALL[architecture])
-    with pytest.raises(UsageError, match=rf"what a '{architecture}' model makes of a text depends on the padding"):
+    with pytest.raises(UsageError, match=rf"a '{architecture}' model for a text depends on the padding"):
         backbone.check(backbone.local(folder))
 
 

@@ -121,7 +121,7 @@ def test_what_is_no_better_than_the_majority_is_never_recommended_however_cheap(
 def test_where_nothing_beats_the_majority_that_is_the_answer() -> None:
     majority = {"data.majority": {"style": "Jay", "accuracy": 0.49, "macro_f1": 0.0}}
     said = _said(_analysis(BEST, LEAN, top=(BEST, LEAN), changes=majority))
-    assert said.startswith("No method is known to beat always naming the most frequent style, which scores 49.0%.")
+    assert said.startswith("No method is shown to beat always naming the most frequent style, which scores 49.0%.")
     assert "The highest is best, 50.0%" in said
 
 
@@ -131,12 +131,12 @@ def test_what_the_study_would_have_missed_is_told() -> None:
         "With 3 seeds and 700 test passages the study would most likely have found a difference of 2.9 points or"
         in said
     )
-    assert "a smaller one it can miss" in said
+    assert "it may miss a smaller one" in said
 
 
 def test_one_seed_is_told() -> None:
     said = _said(_analysis(BEST, LEAN, top=(BEST, LEAN), seeds=1))
-    assert "There is one seed" in said
+    assert "There is only one seed" in said
     assert "one seed" not in _said(_analysis(BEST, LEAN, top=(BEST, LEAN)))
 
 

@@ -302,7 +302,7 @@ def test_missing_predictions_leave_means_and_deviations_and_are_told(tmp_path: P
     text = markdown.render(report(Store(tmp_path).read(), tmp_path))
     assert "(" not in _row(text, "head")[1]
     assert "±" in _row(text, "head")[1]
-    assert "Predictions couldn't be read" in text.split("\n## ")[0]
+    assert "predictions couldn't be read" in text.split("\n## ")[0]
     failed = _section(text, "What failed")
     assert lost in failed
     assert broken in failed
@@ -367,7 +367,7 @@ def test_rows_trained_differently_say_so() -> None:
 def test_runs_of_another_machine_are_told() -> None:
     other = {"environment.cpu": "Faster CPU", "speed.train_s": 7.0}
     text = _rendered(make_record(HEAD, 0), make_record(HEAD, 1), make_record(HEAD, 2, other))
-    assert "1 of 3 runs were made elsewhere" in text
+    assert "1 of 3 runs were made on other machines" in text
     footnote = text.split("<summary>Speed, memory and time on Faster CPU, 2 threads</summary>")[1]
     assert _row(footnote, "head")[-1] == "7.0 s"
     assert _row(text, "head")[9] != "7.0 s"
@@ -395,18 +395,18 @@ def test_the_report_says_how_far_seeds_move_variants_and_from_whose_runs_it_know
     build_store(tmp_path / "many", many)
     top = markdown.render(report(Store(tmp_path / "many").read(), tmp_path / "many")).split("\n## ")[0]
     assert re.search(
-        r"learnt from 8 variants together: [\d.]+ points \(standard deviation\)\. .* \d+ more seeds?\.", top
+        r"estimated from 8 variants together: [\d.]+ points \(standard deviation\)\. .* \d+ more seeds?\.", top
     )
     build_store(tmp_path / "two", many[:2])
     top = markdown.render(report(Store(tmp_path / "two").read(), tmp_path / "two")).split("\n## ")[0]
-    assert "How far a seed moves a variant is taken from its own runs alone." in top
+    assert "The spread over seeds of each variant is estimated from its own runs alone." in top
 
 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"outlying": (0, 1)}, "much farther than the others. Only their own runs count"),
-        ({"degrees": 1.2, "variants": 60}, "Seeds move some variants many times as far as others."),
+        ({"outlying": (0, 1)}, "much more than the others. Their spread is estimated from their own runs"),
+        ({"degrees": 1.2, "variants": 60}, "Some variants vary between seeds many times as much as others."),
     ],
 )
 def test_what_intervals_can_not_be_trusted_with_is_a_warning(
