@@ -91,7 +91,7 @@ def test_the_list_says_of_each_what_it_is_without_torch() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("poly", "'poly' can't take part: learns from several tasks"),
+        ("poly", "'poly' can't run: learns from several tasks"),
         ("prefix_tuning", "peft's 'prefix_tuning' is called 'prefix' here"),
         ("dorra", "did you mean 'dora'"),
     ],
