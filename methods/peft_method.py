@@ -113,11 +113,15 @@ class PeftMethod(Method):
 
 
 def _try(module: nn.Module) -> None:
-    """Feed the module a text of two tokens: whether an architecture takes what peft feeds it shows there only."""
+    """Feed the module a text of two tokens: whether an architecture takes what peft feeds it shows there only.
+
+    The second is the model's end of text, by which T5 finds what to classify.
+    """
     import torch
 
     half = next(p.dtype for p in module.parameters() if not p.requires_grad) == torch.bfloat16
-    ids = torch.ones((1, 2), dtype=torch.int64)
+    end = getattr(module.config, "eos_token_id", None)
+    ids = torch.tensor([[2 if end == 1 else 1, end if isinstance(end, int) else 1]])
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=half):
         module(input_ids=ids, attention_mask=torch.ones_like(ids))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from conftest import save_model
 from in_process import Prepared, prepared
 
 if TYPE_CHECKING:
@@ -33,3 +34,10 @@ def study(
 @pytest.mark.parametrize("method", [*CORE, *CHANGE_IN_PLACE, *FIT_THE_LAYERS])
 def test_a_method_runs(method: str, study: Prepared) -> None:
     assert study.run(method).steps == 2
+
+
+def test_behind_a_prompt_t5_finds_the_end_of_the_text(texts: Path, tmp_path: Path) -> None:
+    model = save_model("t5", tmp_path / "model")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    assert prepared(model, texts, scratch, epochs=1, max_steps=2).run("prompt_tuning").steps == 2
