@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _SAME = 0.05
 """How far logits from the first token alone may be from a head's own, as a share of the largest; bfloat16 rounds."""
 
-
 PART_OVERHEAD = 64
 """What a part of a padded batch costs for itself, in tokens: reading the weights, starting the operators."""
 
