@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from commands import bench
-from conftest import passages
+from small import passages
 
 from bench.reporting import markdown, report
 from bench.store.files import Store

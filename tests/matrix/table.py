@@ -19,8 +19,8 @@ from tempfile import TemporaryDirectory
 
 import torch
 import transformers
-from conftest import SIZES, save_model, write_texts
 from in_process import prepared
+from small import SIZES, save_model, write_texts
 
 import methods
 from methods.errors import MethodError

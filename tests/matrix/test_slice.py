@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from conftest import save_model
 from in_process import Prepared, prepared
+from small import save_model
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import misbehaving
 import transformers
 from commands import BENCH, environment
-from conftest import save_model, write_texts
+from small import save_model, write_texts
 
 from bench.store.claims import WORK
 from bench.store.files import Store
