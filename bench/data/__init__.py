@@ -6,7 +6,7 @@ from bench.data.batches import collate, eval_batches, parts_of_similar_length, t
 from bench.data.corpus import Corpus
 from bench.data.frames import SPLITS, text_hash
 from bench.data.loader import load_hub, load_local
-from bench.data.open_authors import held_out_documents, load_open_authors
+from bench.data.open_authors import load_open_authors
 from bench.data.tokens import Splits, TokenSplit, tokenise
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "TokenSplit",
     "collate",
     "eval_batches",
-    "held_out_documents",
     "load_hub",
     "load_local",
     "load_open_authors",

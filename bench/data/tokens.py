@@ -41,6 +41,12 @@ class TokenSplit:
         """The token ids of text i."""
         return self.ids[self.offsets[i] : self.offsets[i + 1]]
 
+    def spread(self, count: int) -> TokenSplit:
+        """Return up to `count` of the texts, evenly spread over the split."""
+        rows = np.unique(np.linspace(0, len(self.labels) - 1, count).astype(np.int64))
+        offsets = np.concatenate([[0], np.cumsum(self.lengths[rows])])
+        return TokenSplit(np.concatenate([self.row(i) for i in rows]), offsets, self.labels[rows])
+
 
 @dataclass(frozen=True, eq=False)
 class Splits:

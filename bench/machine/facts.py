@@ -24,6 +24,8 @@ Device = Literal["cpu", "cuda"]
 Dtype = Literal["fp32", "bf16"]
 
 _CPUINFO = Path("/proc/cpuinfo")
+_WITHOUT_BF16 = frozenset({"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"})
+"""What oneDNN, which multiplies bf16 for torch, can be held to by ONEDNN_MAX_CPU_ISA and then emulates it."""
 
 
 def resolve_device(asked: Literal["auto", "cpu", "cuda"]) -> Device:
@@ -47,12 +49,13 @@ def resolve_dtype(asked: Literal["auto", "fp32", "bf16"], device: Device) -> Dty
 
 
 def native_bf16(device: Device) -> bool:
-    """Tell whether the processor (avx512_bf16, amx_bf16) or the GPU multiplies bf16 in hardware."""
+    """Tell whether the processor (avx512_bf16, amx_bf16), as far as it may be used, or the GPU multiplies bf16."""
     if device == "cuda":
         import torch
 
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool({"avx512_bf16", "amx_bf16"} & _cpu_facts()[1])
+    pinned = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+    return pinned not in _WITHOUT_BF16 and bool({"avx512_bf16", "amx_bf16"} & _cpu_facts()[1])
 
 
 def threads() -> int:

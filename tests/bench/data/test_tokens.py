@@ -92,3 +92,11 @@ def test_saved_splits_are_the_same_when_loaded(gpt2_like: Any, tmp_path: Path) -
             before, after = getattr(getattr(splits, split), name), getattr(getattr(loaded, split), name)
             assert np.array_equal(before, after)
             assert before.dtype == after.dtype
+
+
+def test_some_of_the_texts_are_spread_over_the_split() -> None:
+    split = TokenSplit(np.arange(10, dtype=np.int32), np.array([0, 1, 3, 6, 10]), np.array([0, 1, 0, 1]))
+    some = split.spread(2)
+    assert [some.row(i).tolist() for i in range(2)] == [[0], [6, 7, 8, 9]]
+    assert some.labels.tolist() == [0, 1]
+    assert split.spread(9).ids.tolist() == split.ids.tolist()

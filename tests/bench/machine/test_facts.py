@@ -72,3 +72,12 @@ def test_what_is_asked_for_is_taken_and_auto_is_resolved() -> None:
     assert facts.resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
     assert [facts.resolve_dtype(asked, "cpu") for asked in ("fp32", "bf16")] == ["fp32", "bf16"]
     assert facts.resolve_dtype("auto", "cpu") == ("bf16" if facts.native_bf16("cpu") else "fp32")
+
+
+def test_a_processor_that_is_held_to_less_than_bf16_computes_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As oneDNN is: it would emulate bf16, many times slower than fp32."""
+    monkeypatch.setattr(facts, "_cpu_facts", lambda: ("a processor", frozenset({"avx512_bf16"})))
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    assert facts.resolve_dtype("auto", "cpu") == "bf16"
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "avx2")
+    assert facts.resolve_dtype("auto", "cpu") == "fp32"
