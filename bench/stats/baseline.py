@@ -35,8 +35,8 @@ def against(outcomes: Outcomes, samples: Sequence[Sample], clusters: NDArray[Any
     """Hold variants' accuracies, `samples` with their `prior`, against the baseline's `outcomes`, a single row.
 
     `clusters` [examples] numbers each test example's from 0. A difference is a variant's by itself, with the baseline
-    taken off each example: all that a seed does to the variant stays in it, as the baseline shares no seed. What is hard
-    for both cancels out. Holm's method adjusts p for the number of variants, whatever they have in common.
+    taken off each example: all that a seed does to the variant stays in it, as the baseline shares no seed. What is
+    hard for both cancels out. Holm's method adjusts p for the number of variants, whatever they have in common.
     """
     own = jackknife.accuracy(outcomes, clusters)
     shifted = [
