@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -295,8 +296,9 @@ def _baseline(prepared: Prepared, scratch: Path) -> Baseline | None:
         if (found := kept.find(folder, fingerprint)) is not None:
             return found.figures
     except RecordError as error:
-        place = move_aside(kept.path(folder, fingerprint))
-        console.say(f"The baseline in {folder} can't be read ({error}) and was set aside, into {place}.")
+        with suppress(FileNotFoundError):  # another study was quicker
+            place = move_aside(kept.path(folder, fingerprint))
+            console.say(f"The baseline in {folder} can't be read ({error}) and was set aside, into {place}.")
     corpus = baseline.sampled(prepared.corpus)
     try:
         with console.busy(f"baseline: character n-grams of {len(corpus.frames['train']):,} train passages"):

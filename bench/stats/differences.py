@@ -44,7 +44,8 @@ def against(family: Family) -> dict[int, Difference]:
     """Judge a family's differences, by the variant's place; the chance of any false "better" or "worse" is 5%."""
     if not family.others.size:
         return {}
-    return dict(zip(family.others.tolist(), judged(family.figures, family.level, family.adjusted), strict=True))
+    found = zip(family.others.tolist(), judged(family.figures, family.level, family.adjusted), strict=True)
+    return {place: difference for place, difference in found if difference}
 
 
 def judged(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import multiprocessing.connection
 import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
@@ -53,7 +53,7 @@ def test_ctrl_c_ends_the_process(corpus: Corpus, tmp_path: Path, monkeypatch: py
         assert multiprocessing.active_children()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(baseline.connection, "wait", interrupted)
+    monkeypatch.setattr(multiprocessing.connection, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         baseline.compute(corpus, tmp_path, 1)
     assert not multiprocessing.active_children()

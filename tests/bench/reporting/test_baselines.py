@@ -130,6 +130,8 @@ def _answer(analysis: Analysis, *verdicts: Verdict) -> str:
 
 
 NONE: Verdict = "no difference found"
+WORSE: Verdict = "worse"
+BETTER: Verdict = "better"
 FITTED = "and is fitted in 6.2 s: "
 
 
@@ -144,13 +146,13 @@ def test_the_answer_says_who_beats_it_who_does_not_and_who_cannot_be_told_from_i
 
 
 def test_where_nobody_beats_it_the_answer_says_so_aloud(analysis: Analysis) -> None:
-    said = _answer(analysis, NONE, *["worse"] * 6)
+    said = _answer(analysis, NONE, *[WORSE] * 6)
     aloud = "No method is shown to beat logistic regression on character n-grams"
     assert f"{aloud}, which gets 4" in said
     assert f"{FITTED}{Layout(analysis).label(0)} can't be told from it, and " in said
-    assert f"{FITTED}all are worse." in _answer(analysis, *["worse"] * 7)
-    assert f"{FITTED}all are better." in _answer(analysis, *["better"] * 7)
-    assert aloud in [span.text for span in _spans(analysis, *["worse"] * 7) if span.style == "strong"]
+    assert f"{FITTED}all are worse." in _answer(analysis, *[WORSE] * 7)
+    assert f"{FITTED}all are better." in _answer(analysis, *[BETTER] * 7)
+    assert aloud in [span.text for span in _spans(analysis, *[WORSE] * 7) if span.style == "strong"]
 
 
 def test_without_predictions_nothing_is_claimed(records: tuple[Record, ...]) -> None:
