@@ -175,3 +175,11 @@ def test_pictures_have_a_dotted_line_where_it_is(analysis: Analysis) -> None:
     assert [line["y0"] for line in lines["pareto"]] == pytest.approx([at] * len(analysis.fronts))
     low, high = json.loads(drawn["pareto"].interactive or "")["layout"]["yaxis"]["range"]
     assert low < at < high
+
+
+def test_a_baseline_far_above_all_variants_is_still_in_the_picture(tmp_path: Path) -> None:
+    build_store(tmp_path, DEMO, changes=build_baseline(tmp_path, 0.9))
+    [found] = document.analyses(Store(tmp_path).read().records, tmp_path)
+    [pareto] = [picture for picture in pictures(found) if picture.name == "pareto"]
+    low, high = json.loads(pareto.interactive or "")["layout"]["yaxis"]["range"]
+    assert low < 90 < high
