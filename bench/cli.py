@@ -96,6 +96,13 @@ Settings = Annotated[
     ),
 ]
 Seeds = Annotated[str, _compare(metavar="N,…", help="Seeds. Each one repeats the whole grid.")]
+Baseline = Annotated[
+    bool,
+    _compare(
+        "--baseline/--no-baseline",
+        help="Also compare with logistic regression on character n-grams, which takes seconds. The store keeps it.",
+    ),
+]
 DryRun = Annotated[bool, _compare("--dry-run", help="Print the grid of runs and exit.")]
 Preset = Annotated[
     Literal["full", "demo"] | None,
@@ -172,6 +179,7 @@ def run(
     checkpoint: Checkpoint = "auto",
     save_adapters: SaveAdapters = None,
     feature_cache: FeatureCache = True,
+    baseline: Baseline = True,
     dry_run: DryRun = False,
 ) -> None:
     """Train every method with every hyperparameter value and seed, and compare them.
@@ -204,6 +212,7 @@ def run(
         timeout_s=_duration(timeout),
         checkpoint=checkpoint,
         save_adapters=save_adapters,
+        baseline=baseline,
     )
     if dry_run:
         console.grid(request.variants(), request.seeds)

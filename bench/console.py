@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console, Group
@@ -173,6 +174,15 @@ def _figures(record: Record) -> list[str]:
 def say(line: str) -> None:
     """Print a line."""
     _console().print(Text(clean(line, 1000)), soft_wrap=True)
+
+
+def busy(what: str) -> AbstractContextManager[object]:
+    """Show within what is being done: on a terminal as long as it lasts, else as a line."""
+    console, said = _console(), Text(clean(what))
+    if console.is_terminal:
+        return console.status(said)
+    console.print(said, soft_wrap=True)
+    return nullcontext()
 
 
 def show(table: tables.Table) -> None:

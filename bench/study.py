@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,15 +15,16 @@ import methods
 from bench import console, resume
 from bench.data import SPLITS, text_hash, tokenise
 from bench.errors import UsageError
-from bench.execution import execute
+from bench.execution import baseline, execute
 from bench.job import Job, examples_path
 from bench.machine import facts
 from bench.model import backbone
 from bench.sources import PRESETS, resolve
 from bench.spec import CORE, DataRef, LearningRates, Study, TrainingSpec, Variant, parse_sweeps, variants
+from bench.store import baseline as kept
 from bench.store.claims import Owner
-from bench.store.files import Store, is_uid
-from bench.store.record import Backbone, Data, Majority, Sizes
+from bench.store.files import Store, is_uid, move_aside
+from bench.store.record import Backbone, Baseline, Data, Majority, RecordError, Sizes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +69,7 @@ class Request:
     rerun: Rerun = "failed"
     timeout_s: float | None = None
     checkpoint: Literal["auto", "on", "off"] = "auto"
+    baseline: bool = True
 
     def variants(self, learning_rates: LearningRates | None = None) -> list[Variant]:
         """Unfold methods and sweeps; what is wrong with them is raised here, before any text is read.
@@ -227,7 +230,8 @@ def _run(prepared: Prepared, plan: resume.Plan, damaged: Sequence[Path], request
         backbone.check_ids(model, contents, max(int(getattr(splits, split).ids.max()) for split in SPLITS))
         _say(model.name, contents)
         jobs = _jobs(prepared, plan.todo, splits, owner.folder, request)
-        shared = _shared(prepared, contents, splits.truncated)
+        figures = _baseline(prepared, owner.folder) if request.baseline else None
+        shared = _shared(prepared, contents, splits.truncated, figures)
         store = Store(folder, aside=owner.folder)
         view = console.view(len(jobs))
         execution = execute.Execution(shared, store, owner, view, plan.known, request.timeout_s, request.save_adapters)
@@ -285,7 +289,32 @@ def _jobs(prepared: Prepared, specs: Sequence[RunSpec], splits: Splits, scratch:
     ]
 
 
-def _shared(prepared: Prepared, contents: backbone.Contents, truncated: int) -> execute.Shared:
+def _baseline(prepared: Prepared, scratch: Path) -> Baseline | None:
+    """Return what the store has, else compute the baseline and keep it; None, with a warning, where that fails."""
+    folder, fingerprint = prepared.store.folder, prepared.corpus.fingerprint
+    try:
+        if (found := kept.find(folder, fingerprint)) is not None:
+            return found.figures
+    except RecordError as error:
+        with suppress(FileNotFoundError):  # another study was quicker
+            place = move_aside(kept.path(folder, fingerprint))
+            console.say(f"The baseline in {folder} can't be read ({error}) and was set aside, into {place}.")
+    corpus = baseline.sampled(prepared.corpus)
+    try:
+        with console.busy(f"baseline: character n-grams of {len(corpus.frames['train']):,} train passages"):
+            found = baseline.compute(corpus, scratch, facts.threads())
+        kept.put(folder, fingerprint, found, aside=scratch)
+    except (baseline.Failed, OSError) as error:
+        console.warn("No baseline", f"{error}\nThe study goes on without it.")
+        return None
+    figures = found.figures
+    console.say(f"baseline: accuracy {figures.accuracy:.1%}, macro-F1 {figures.macro_f1:.1%}, {figures.fit_s:.1f} s")
+    return figures
+
+
+def _shared(
+    prepared: Prepared, contents: backbone.Contents, truncated: int, figures: Baseline | None
+) -> execute.Shared:
     corpus, study = prepared.corpus, prepared.study
     return execute.Shared(
         backbone=Backbone(
@@ -305,6 +334,7 @@ def _shared(prepared: Prepared, contents: backbone.Contents, truncated: int) -> 
             sizes=Sizes(**{split: len(frame) for split, frame in corpus.frames.items()}),
             max_length=study.training.max_length,
             majority=_majority(corpus),
+            baseline=figures,
             duplicates=corpus.duplicates,
             repeated=Sizes(**corpus.repeated),
             truncated=truncated,

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.store import baseline
 from bench.store.files import Store
-from bench.store.record import Record, Status
+from bench.store.record import Baseline, Record, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,6 +33,7 @@ AUTHORS = {
 STYLES = tuple(style for styles in AUTHORS.values() for style in styles)
 CATEGORIES = tuple(category for category, styles in AUTHORS.items() for _ in styles)
 TEST_EXAMPLES = 700
+FINGERPRINT = "9b1c7e5a2f3d4860"
 BACKBONE_PARAMETERS = 6_900_000
 HEAD_PARAMETERS = len(STYLES) * 256
 
@@ -87,6 +89,17 @@ def build_store(
             Store(folder).put(record, table)
             records.append(record)
     return records
+
+
+def build_baseline(folder: Path, accuracy: float) -> dict[str, Any]:
+    """Put a simulated baseline into the store `folder`; return the changes that make records of its splits tell it."""
+    truth = Variant("ngrams", accuracy=accuracy, seed_sd=0.0)
+    scores = make_record(truth).quality
+    assert scores is not None
+    figures = Baseline(accuracy=scores.test.accuracy, macro_f1=scores.test.macro_f1, C=10.0, passages=1_400, fit_s=6.2)
+    folder.mkdir(exist_ok=True)
+    baseline.put(folder, FINGERPRINT, baseline.Kept(figures, predictions_parquet(truth, 0)))
+    return {"data.baseline": figures.model_dump()}
 
 
 def make_record(variant: Variant, seed: int = 0, changes: Mapping[str, Any] | None = None) -> Record:
@@ -160,7 +173,7 @@ def _facts(variant: Variant, seed: int) -> dict[str, Any]:
             "name": "open-authors",
             "source": "embedded",
             "revision": None,
-            "fingerprint": "9b1c7e5a2f3d4860",
+            "fingerprint": FINGERPRINT,
             "styles": list(STYLES),
             "categories": list(AUTHORS),
             "sizes": {"train": 1_400, "validation": 280, "test": TEST_EXAMPLES},

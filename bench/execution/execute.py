@@ -80,7 +80,7 @@ def warm_up() -> None:
     from multiprocessing import forkserver, resource_tracker
 
     sockets.settle()
-    _context()
+    context()
     with _environment(RUN_ENVIRONMENT):
         resource_tracker.ensure_running()  # before: its own start ends with SIGINT let through
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -104,10 +104,11 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _context() -> multiprocessing.context.ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["bench.execution.worker"])
-    return context
+def context() -> multiprocessing.context.ForkServerContext:
+    """Return what makes processes: they are forked from a server that has imported all that a run needs."""
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["bench.execution.worker"])
+    return server
 
 
 @dataclass
@@ -265,10 +266,10 @@ class _Child:
         self.trained: Outcome | None = None
         self.kills = oom.kills()
         warm_up()
-        context = _context()
-        self.channel, channel = context.Pipe(duplex=False)
-        self.output, output = context.Pipe(duplex=False)
-        self.process = context.Process(target=_start, args=(job, channel, output), daemon=True)
+        server = context()
+        self.channel, channel = server.Pipe(duplex=False)
+        self.output, output = server.Pipe(duplex=False)
+        self.process = server.Process(target=_start, args=(job, channel, output), daemon=True)
         self.process.start()
         channel.close()
         output.close()

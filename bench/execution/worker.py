@@ -39,13 +39,7 @@ def main(job: Job, channel: Connection, output: Connection) -> None:
 
     The channel carries any number of Progress, Trained somewhere among them, then one Outcome or Failure.
     """
-    gc.freeze()  # the libraries' objects stay: going through them before each phase took 0.4 s
-    os.setpgid(0, 0)  # Ctrl-C doesn't reach it, the study decides; and what it starts can be ended with it
-    _end_with_the_server()
-    threading.Thread(target=_end_with_the_study, daemon=True).start()
-    streams.replace_unknown()  # before: Python still takes the stream for what it was, perhaps a file
-    os.dup2(output.fileno(), 1)
-    os.dup2(output.fileno(), 2)
+    settle(output.fileno())
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
 
@@ -56,6 +50,17 @@ def main(job: Job, channel: Connection, output: Connection) -> None:
         channel.send(Run(job, watch).outcome(trained=lambda found: channel.send(Trained(found))))
     except Exception as error:
         channel.send(_failure(error))
+
+
+def settle(output: int) -> None:
+    """Make this process one of its own that ends with the study; what it prints goes to the descriptor `output`."""
+    gc.freeze()  # the libraries' objects stay: going through them before each phase took 0.4 s
+    os.setpgid(0, 0)  # Ctrl-C doesn't reach it, the study decides; and what it starts can be ended with it
+    _end_with_the_server()
+    threading.Thread(target=_end_with_the_study, daemon=True).start()
+    streams.replace_unknown()  # before: Python still takes the stream for what it was, perhaps a file
+    os.dup2(output, 1)
+    os.dup2(output, 2)
 
 
 _PR_SET_PDEATHSIG = 1

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from bench.reporting.model import Paragraph, code, paragraph, strong
 from bench.reporting.text import count, duration, score, size, span
+from bench.reporting.words import BASELINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from bench.reporting.layout import Layout
     from bench.reporting.model import Span
-    from bench.stats import Analysis, Estimate, Summary
+    from bench.stats import Analysis, Estimate, Summary, Verdict
 
 NAMED = 5
 """A sentence names so many methods; the table below marks all."""
@@ -21,6 +22,15 @@ CHEAPER = 0.8
 """Another method is worth naming where it costs at most this share."""
 ALIKE = 1.1
 """Of methods that cost up to so many times the least, the one with the highest mean is taken."""
+
+
+VERDICTS: dict[Verdict, tuple[str, str]] = {
+    "better": ("is better", "are better"),
+    "equivalent": ("is within a point of it", "are within a point of it"),
+    "no difference found": ("can't be told from it", "can't be told from it"),
+    "worse": ("is worse", "are worse"),
+}
+"""What is said of one variant, and of several, beside the baseline; in this order."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +67,16 @@ def answer(layout: Layout) -> Paragraph:
         return paragraph(strong("No run has a result."), " What failed stands below.")
     useful = [place for place in scored if analysis.above_majority[place]]
     if not useful:
-        return paragraph(*_useless(layout, scored[0]), *_doubt(layout))
+        return paragraph(*_useless(layout, scored[0]), *_baseline(layout, scored), *_doubt(layout))
     tested = scored[0] in analysis.top
     top = [place for place in scored if place in analysis.top] if tested else scored[:1]
-    return paragraph(*_lead(layout, top, scored), *_costs(layout, top), *_cheaper(layout, top, useful), *_doubt(layout))
+    return paragraph(
+        *_lead(layout, top, scored),
+        *_costs(layout, top),
+        *_cheaper(layout, top, useful),
+        *_baseline(layout, scored),
+        *_doubt(layout),
+    )
 
 
 def accuracy(analysis: Analysis, place: int) -> str:
@@ -175,6 +191,32 @@ def _limits(layout: Layout, places: Iterable[int]) -> list[Limit]:
 def _cost(layout: Layout, limit: Limit, place: int) -> float | None:
     found = limit.cost(layout.summaries[place])
     return found.mean if found else None
+
+
+def _baseline(layout: Layout, scored: Sequence[int]) -> list[str | Span]:
+    """Say which variants beat logistic regression on character n-grams, which costs next to nothing."""
+    found, against = layout.analysis.comparison.baseline, layout.analysis.against_baseline
+    if found is None:
+        return []
+    name, fitted = f"ogistic regression on {BASELINE}", f"is fitted in {duration(found.fit_s)}"
+    if against is None:
+        scores = f" L{name} gets {score(found.accuracy)} and {fitted}."
+        return [f"{scores} Whether a method beats it can't be told without the predictions."]
+    interval = against.accuracy
+    right = score(found.accuracy) + (f" (95% interval {span((interval.low, interval.high))}%)" if interval else "")
+    groups: dict[Verdict, list[str]] = {verdict: [] for verdict in VERDICTS}
+    for place in scored:
+        if difference := against.differences[place]:
+            groups[difference.verdict].append(layout.label(place))
+    told = [
+        f"{'all' if len(group) == len(scored) > 1 else listed(group)} {VERDICTS[verdict][len(group) > 1]}"
+        for verdict, group in groups.items()
+        if group
+    ]
+    verdicts = ", and ".join(filter(None, (", ".join(told[:-1]), *told[-1:])))
+    if groups["better"]:
+        return [f" L{name} gets {right} and {fitted}: {verdicts}."]
+    return [" ", strong(f"No method is shown to beat l{name}"), f", which gets {right} and {fitted}: {verdicts}."]
 
 
 def _doubt(layout: Layout) -> list[str]:

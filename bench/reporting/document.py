@@ -97,7 +97,7 @@ def _top(analysis: Analysis) -> tuple[Block, ...]:
         answer(layout),
         *words.introduction(found),
         tables.comparison(layout),
-        words.majority_note(found),
+        *words.baselines(found),
         *reading(layout),
         *_elsewhere(layout),
         _tally(found),
@@ -126,6 +126,7 @@ def _sections(analysis: Analysis, pictures: bool, prefix: str = "") -> tuple[Sec
         *sweeps.section(layout),
         *_groups(layout),
         *_differences(layout),
+        *_from_baseline(layout),
         *_failed(layout),
         _provenance(analysis.comparison),
     )
@@ -176,10 +177,16 @@ def _confusions(layout: Layout) -> list[Block]:
 
 
 def _differences(layout: Layout) -> list[Section]:
-    table, reference = tables.differences(layout), layout.analysis.reference
+    table, reference = tables.differences(layout, layout.analysis.differences), layout.analysis.reference
     if table is None or reference is None:
         return []
     return [Section("Paired differences", (*words.paired(layout.analysis, layout.label(reference)), table))]
+
+
+def _from_baseline(layout: Layout) -> list[Section]:
+    against = layout.analysis.against_baseline
+    table = tables.differences(layout, against.differences) if against else None
+    return [Section(f"Differences from {words.BASELINE}", (words.from_baseline(), table))] if table else []
 
 
 def _failed(layout: Layout) -> list[Section]:

@@ -10,7 +10,7 @@ from bench.reporting import words
 from bench.reporting.model import Cell, Column, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from bench.reporting.model import Row
     from bench.stats import Analysis, Summary
@@ -67,18 +67,19 @@ class Layout:
         names = [name for name in self._differing[summary.method] if name != without]
         return " ".join(filter(None, (words.variant(summary, names), words.settings(summary, self.settings))))
 
-    def table(self, columns: Iterable[Column], rows: Mapping[int, Row], baseline: Row | None = None) -> Table:
+    def table(
+        self, columns: Iterable[Column], rows: Mapping[int, Row], baselines: Sequence[tuple[float, Row]] = ()
+    ) -> Table:
         """Put the rows in order, by their variant's place, and fold away what is on no front.
 
-        The baseline stands below the variants whose mean accuracy is higher.
+        Each of the baselines, an accuracy and a row, stands below the variants whose mean accuracy is higher.
         """
         ordered = [place for place in self.order if place in rows]
         shown = [place for place in ordered if place in self.front]
         found = [rows[place] for place in ordered]
-        if baseline is not None:
-            majority = self.analysis.comparison.majority.accuracy
-            scores = [self.summaries[place].accuracy for place in (shown or ordered)]
-            found.insert(sum(score is not None and score.mean > majority for score in scores), baseline)
+        scores = [self.summaries[place].accuracy for place in (shown or ordered)]
+        for accuracy, row in sorted(baselines, key=lambda baseline: baseline[0]):  # one that is put in moves the later
+            found.insert(sum(score is not None and score.mean > accuracy for score in scores), row)
         table = Table(tuple(columns), tuple(found))
         rest = len(ordered) - len(shown)
         if not self.front or not rest:

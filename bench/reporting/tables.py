@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from bench.reporting.layout import Layout
-    from bench.stats import Analysis, Cost, Estimate, Interval, Machine, Outcomes
+    from bench.stats import Analysis, Cost, Difference, Estimate, Interval, Machine, Outcomes
 
 EPOCHS_SHOWN = 10
 ALPHAS_SHOWN = 12
@@ -51,7 +51,7 @@ SIZE_COLUMNS = (Column("Live tensors", Unit.BYTES), Column("Adapter", Unit.BYTES
 
 
 def comparison(layout: Layout) -> Table:
-    """Every variant with its quality and its cost, the top group marked, and the majority baseline at its place."""
+    """Every variant with its quality and its cost, the top group marked, and the baselines at their places."""
     analysis = layout.analysis
     columns = [
         *layout.columns,
@@ -76,7 +76,7 @@ def comparison(layout: Layout) -> Table:
         )
         for place, summary in enumerate(layout.summaries)
     }
-    return layout.table(columns, rows, _majority(analysis, len(layout.columns), len(columns)))
+    return layout.table(columns, rows, _baselines(analysis, columns))
 
 
 def machine_costs(summary: Summary) -> list[Cell]:
@@ -100,10 +100,37 @@ def _n(summary: Summary) -> Cell:
     return Cell(done, mark=f" of {asked}" if summary.failed else "")
 
 
-def _majority(analysis: Analysis, named: int, width: int) -> Row:
-    majority = analysis.comparison.majority
-    cells = [Cell("majority class"), *[Cell()] * (named - 1), Cell(majority.accuracy), Cell(majority.macro_f1)]
-    return Row((*cells, *[Cell()] * (width - len(cells))), baseline=True)
+def _baselines(analysis: Analysis, columns: Sequence[Column]) -> list[tuple[float, Row]]:
+    """The accuracy and the row of each baseline: few of the columns apply to what no seed moves and no adapter has."""
+    majority, ngrams = analysis.comparison.majority, analysis.comparison.baseline
+    told = [
+        (
+            majority.accuracy,
+            {
+                "Method": Cell(words.MAJORITY),
+                "Accuracy": Cell(majority.accuracy),
+                "Macro-F1": Cell(majority.macro_f1),
+            },
+        )
+    ]
+    if ngrams is not None:
+        accuracy, macro_f1 = stats.Estimate(ngrams.accuracy, None, 1), stats.Estimate(ngrams.macro_f1, None, 1)
+        against = analysis.against_baseline
+        told.append(
+            (
+                ngrams.accuracy,
+                {
+                    "Method": Cell(words.BASELINE),
+                    "Accuracy": score(accuracy, against.accuracy if against else None),
+                    "Macro-F1": score(macro_f1, against.macro_f1 if against else None),
+                    "Train time": Cell(ngrams.fit_s),
+                },
+            )
+        )
+    return [
+        (accuracy, Row(tuple(cells.get(column.title, Cell()) for column in columns), baseline=True))
+        for accuracy, cells in told
+    ]
 
 
 def elsewhere(layout: Layout, machine: Machine) -> Table:
@@ -302,8 +329,8 @@ def confusions(outcomes: Outcomes) -> Table | None:
     return _folded(columns, rows, GROUPS_SHOWN, "of the most frequent") if rows else None
 
 
-def differences(layout: Layout) -> Table | None:
-    """Each variant's accuracy minus the reference's, None where there is no difference to tell."""
+def differences(layout: Layout, differences: Sequence[Difference | None]) -> Table | None:
+    """Each variant's accuracy minus another, by place, None where there is no difference to tell."""
     rows = {
         place: Row(
             (
@@ -312,7 +339,7 @@ def differences(layout: Layout) -> Table | None:
                 *(Cell(found.p), Cell(found.p_adjusted), Cell(found.verdict)),
             )
         )
-        for place, found in enumerate(layout.analysis.differences)
+        for place, found in enumerate(differences)
         if found
     }
     if not rows:

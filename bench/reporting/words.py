@@ -20,6 +20,8 @@ PRESETS = {
     "demo": "the small backbone and the corpus that ship with the project; not GPT-2 124M and not AuthorMix",
     "custom": "a backbone or texts chosen on the command line",
 }
+MAJORITY, BASELINE = "majority class", "character n-grams"
+"""The rows of what no method is needed for."""
 TURN = "▲"
 TOP = "●"
 SOURCES = {
@@ -118,16 +120,43 @@ def paired(analysis: Analysis, reference: str) -> list[Paragraph]:
     return said
 
 
-def majority_note(comparison: Comparison) -> Paragraph:
-    """Say what the row of the baseline is."""
-    style = comparison.majority.style
+def from_baseline() -> Paragraph:
+    """How to read the differences from the classical baseline."""
     return paragraph(
-        "The row ",
-        strong("majority class"),
-        " is the baseline that always names the train split's most frequent style, ",
-        code(told_apart([style, *comparison.newest.data.styles], limit=80)[style]),
-        ".",
+        "Accuracy minus that of ",
+        strong(BASELINE),
+        ", on the same test passages, in points. The 95% interval of each difference by itself is in brackets, and "
+        "covers the chance in the variant's seeds and in test passages. Better and worse use the adjusted p, which "
+        "corrects for the number of rows (Holm). Equivalent: the whole interval lies within ±1 point.",
     )
+
+
+def baselines(comparison: Comparison) -> list[Paragraph]:
+    """Say what the rows of the baselines are."""
+    style, ngrams = comparison.majority.style, comparison.baseline
+    said = [
+        paragraph(
+            "The row ",
+            strong(MAJORITY),
+            " is the baseline that always names the train split's most frequent style, ",
+            code(told_apart([style, *comparison.newest.data.styles], limit=80)[style]),
+            ".",
+        )
+    ]
+    if ngrams is not None:
+        size = comparison.newest.data.sizes.train
+        part = "" if ngrams.passages == size else f" It was fitted to {count(ngrams.passages)} of {count(size)} train "
+        part += "passages, each style keeping its share." if part else ""
+        said.append(
+            paragraph(
+                "The row ",
+                strong(BASELINE),
+                " is logistic regression on the frequencies of 2 to 5 characters within words, fitted once to the "
+                f"train split; C = {ngrams.C:g} did best on validation. Its train time includes that choice, and its "
+                f"interval covers the chance in test passages.{part}",
+            )
+        )
+    return said
 
 
 def elsewhere(comparison: Comparison) -> tuple[list[Paragraph], list[Machine]]:

@@ -1,6 +1,7 @@
 """Records -> estimates: what is known of each variant and how surely. Values only; words are for bench.reporting."""
 
 from bench.stats.analysis import Analysis, analyse, without_predictions
+from bench.stats.baseline import Against
 from bench.stats.differences import Difference, Verdict
 from bench.stats.intervals import Interval
 from bench.stats.outcomes import Outcomes
@@ -22,6 +23,7 @@ from bench.stats.summaries import (
 )
 
 __all__ = [
+    "Against",
     "Analysis",
     "Comparison",
     "Cost",

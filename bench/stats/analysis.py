@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from bench.stats import jackknife, moderation
+from bench.stats import baseline, jackknife, moderation
 from bench.stats.bootstrap import DRAWS, correlated, covariance, heavier
 from bench.stats.differences import against, top_group
 from bench.stats.families import Family
 from bench.stats.intervals import of_each, of_pairs
-from bench.stats.outcomes import read
+from bench.stats.outcomes import read, read_baseline
 from bench.stats.pareto import above_majority, draw, fronts
 from bench.stats.reference import find
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from bench.stats.baseline import Against
     from bench.stats.differences import Difference
     from bench.stats.intervals import Figures, Interval
     from bench.stats.jackknife import Sample
@@ -57,7 +58,8 @@ class Analysis:
     `from_base` against `base`, the reference where one was asked for, else the variant with the highest mean. `top` are
     those that can't be told from the best. `detectable` is the smallest difference in accuracy from the reference that
     would have been found with 80% power. `max_t`: differences were tested with regard to what they have in common, else
-    by Holm's method. `documents` is how many there are, passages of each taken together; None: the
+    by Holm's method. `against_baseline` holds the variants against the comparison's baseline; None where there is none,
+    or its predictions aren't known. `documents` is how many there are, passages of each taken together; None: the
     intervals are given these passages.
     """
 
@@ -73,6 +75,7 @@ class Analysis:
     from_base: tuple[Difference | None, ...]
     top: frozenset[int]
     detectable: float | None
+    against_baseline: Against | None
     documents: int | None
     max_t: bool
     fronts: tuple[Front, ...]
@@ -112,10 +115,11 @@ def analyse(comparison: Comparison, folder: Path, reference: str | None = None) 
     places = list(known)
     differences, detectable = _against(pairs, places, chosen, above)
     base = chosen if reference is not None else places[0]
+    against_baseline, unread = _against_baseline(comparison, folder, known, accuracies, clusters, prior)
     return Analysis(
         comparison=comparison,
         outcomes=found,
-        missing=missing,
+        missing=(*missing, *unread),
         shared=_shared(prior, able, accuracies, places),
         accuracy=intervals,
         macro_f1=_placed(known, macro_f1_intervals, len(found)),
@@ -125,6 +129,7 @@ def analyse(comparison: Comparison, folder: Path, reference: str | None = None) 
         from_base=tuple(map(_against(pairs, places, base, above)[0].get, range(len(found)))),
         top=frozenset(place for place, on in zip(known, top_group(pairs), strict=True) if on),
         detectable=detectable,
+        against_baseline=against_baseline,
         documents=documents,
         max_t=chosen is not None and Family(pairs, places.index(chosen)).max_t,
         fronts=fronts(comparison, above, draw(known, clusters, _moved_by_seeds(each, pairs), comparison.majority)),
@@ -147,6 +152,7 @@ def without_predictions(comparison: Comparison, missing: tuple[str, ...] = ()) -
         from_base=nothing,
         top=frozenset(),
         detectable=None,
+        against_baseline=None,
         documents=None,
         max_t=False,
         fronts=fronts(comparison, above_majority(comparison, nothing)),
@@ -210,6 +216,25 @@ def _against(
     if not counted.any():
         return differences, None
     return differences, float(np.sqrt(np.mean(family.figures.detectable(family.level)[counted] ** 2)))
+
+
+def _against_baseline(
+    comparison: Comparison,
+    folder: Path,
+    known: Mapping[int, Outcomes],
+    accuracies: Sequence[Sample],
+    clusters: NDArray[Any],
+    prior: Prior,
+) -> tuple[Against | None, tuple[str, ...]]:
+    """The variants against the baseline by place, and in words why not where its predictions can't be read."""
+    if comparison.baseline is None:
+        return None, ()
+    labels = next(iter(known.values())).labels
+    outcomes, unread = read_baseline(comparison.newest.data, folder, labels)
+    if outcomes is None:
+        return None, (unread,) if unread else ()
+    found = baseline.against(outcomes, accuracies, clusters, prior)
+    return replace(found, differences=_placed(known, found.differences, len(comparison.summaries))), ()
 
 
 def _placed(known: Collection[int], values: Sequence[Value | None], length: int) -> tuple[Value | None, ...]:

@@ -10,6 +10,8 @@ import numpy as np
 from bench.stats.intervals import LEVEL, Interval
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from bench.stats.families import Family
@@ -23,7 +25,7 @@ MARGIN = 0.01
 
 @dataclass(frozen=True)
 class Difference:
-    """A variant's accuracy minus the reference's, over the seeds that both have.
+    """A variant's accuracy minus the reference's, over the seeds that both have, or minus the baseline's.
 
     `interval` covers by itself, `simultaneous` together with those of all other variants. `p` is the level at which the
     interval would just exclude 0; `p_adjusted` is p adjusted for all of the comparison's differences, and "better" and
@@ -40,20 +42,28 @@ class Difference:
 
 def against(family: Family) -> dict[int, Difference]:
     """Judge a family's differences, by the variant's place; the chance of any false "better" or "worse" is 5%."""
-    figures = family.figures
     if not family.others.size:
         return {}
+    found = zip(family.others.tolist(), judged(family.figures, family.level, family.adjusted), strict=True)
+    return {place: difference for place, difference in found if difference}
+
+
+def judged(
+    figures: Figures, level: float, adjusted: Callable[[NDArray[Any]], NDArray[Any]]
+) -> tuple[Difference | None, ...]:
+    """Judge differences [k] that are tested together, each at `level`, or by its p adjusted; None without a seed."""
     p = figures.p()
     rows = zip(
-        *(family.others.tolist(), figures.mean.tolist(), figures.intervals(), figures.intervals(level=family.level)),
-        *(p.tolist(), family.adjusted(p).tolist()),
+        *(figures.mean.tolist(), figures.intervals(), figures.intervals(level=level)),
+        *(p.tolist(), adjusted(p).tolist()),
         strict=True,
     )
-    return {
-        place: Difference(mean, interval, together, p, adjusted, verdict(interval, mean, adjusted))
-        for place, mean, interval, together, p, adjusted in rows
+    return tuple(
+        Difference(mean, interval, together, p, adjusted, verdict(interval, mean, adjusted))
         if interval and together
-    }
+        else None
+        for mean, interval, together, p, adjusted in rows
+    )
 
 
 def verdict(interval: Interval, mean: float, p_adjusted: float) -> Verdict:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.store import baseline
+from bench.store.record import RecordError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.stats.summaries import Summary
-    from bench.store.record import Record
+    from bench.store.record import Data, Record
 
 _STYLES = ["style", "prediction"]
 
@@ -83,6 +86,23 @@ def read(summaries: Sequence[Summary], folder: Path) -> tuple[tuple[Outcomes | N
     return tuple(_outcomes(summary, tables) for summary in summaries), tuple(missing)
 
 
+def read_baseline(data: Data, folder: Path, labels: NDArray[Any]) -> tuple[Outcomes | None, str | None]:
+    """Read the predictions of the baseline of these splits likewise, as of one seed, or say in words why it can't be.
+
+    `labels` [examples] are those of the runs' predictions.
+    """
+    try:
+        kept = baseline.find(folder, data.fingerprint)
+        if kept is None:
+            raise _Unreadable("the file isn't there")
+        table = _table(kept.predictions, data)
+        if not np.array_equal(table.labels, labels):
+            raise _Unreadable("they are for other examples than those of the runs")
+    except (RecordError, _Unreadable) as error:
+        return None, f"baseline ({baseline.path(folder, data.fingerprint).name}): {error}"
+    return Outcomes((0,), tuple(data.styles), table.labels, table.predictions[None], table.documents), None
+
+
 def _outcomes(summary: Summary, tables: Mapping[str, _Table]) -> Outcomes | None:
     runs = [run for run in summary.runs if run.uid in tables]
     if not runs:
@@ -102,16 +122,21 @@ def _name(run: Record) -> str:
 
 
 def _read(run: Record, folder: Path) -> _Table:
-    """Read the columns that are needed of a run's predictions."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+    """Read a run's predictions."""
     try:
         content = (folder / _name(run)).read_bytes()
     except OSError as error:
         raise _Unreadable(f"the file can't be read: {error.strerror}") from error
     if run.quality and run.quality.predictions_sha256 not in (None, hashlib.sha256(content).hexdigest()):
         raise _Unreadable("the file was changed or damaged")
+    return _table(content, run.data)
+
+
+def _table(content: bytes, data: Data) -> _Table:
+    """Read the columns that are needed of a table of predictions."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=_STYLES)  # few names, many examples
         table = file.read(columns=[*_STYLES, "document"], use_threads=False)
@@ -120,9 +145,9 @@ def _read(run: Record, folder: Path) -> _Table:
         raise _Unreadable(f"not a table of predictions: {str(error).splitlines()[0]}") from error
     except KeyError as error:
         raise _Unreadable("there is no column of styles or of predictions") from error
-    if table.num_rows != run.data.sizes.test:
-        raise _Unreadable(f"not a style and a prediction for each of {run.data.sizes.test} test examples")
-    places = {style: place for place, style in enumerate(run.data.styles)}
+    if table.num_rows != data.sizes.test:
+        raise _Unreadable(f"not a style and a prediction for each of {data.sizes.test} test examples")
+    places = {style: place for place, style in enumerate(data.styles)}
     return _Table(
         labels=_places(columns["style"], places),
         predictions=_places(columns["prediction"], places),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
-    from bench.store.record import Majority, Record, Scores
+    from bench.store.record import Baseline, Majority, Record, Scores
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound="Hashable")
@@ -190,6 +190,11 @@ class Comparison:
     def majority(self) -> Majority:
         """The baseline that always names the train split's most frequent style."""
         return self.newest.data.majority
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """Logistic regression on character n-grams, as the newest record tells that knows it."""
+        return next((run.data.baseline for run in reversed(self.records) if run.data.baseline), None)
 
     @property
     def failed(self) -> tuple[Record, ...]:

@@ -127,13 +127,7 @@ class Store:
         except (schema.RecordError, OSError):
             if not (is_uid(path.stem) or b'"uid"' in path.read_bytes()):
                 return None
-        (self.folder / DAMAGED).mkdir(exist_ok=True)
-        place = Path(tempfile.mkdtemp(prefix=f"{path.stem[:32]}-", dir=self.folder / DAMAGED))
-        place.chmod(0o755)
-        path.rename(place / path.name)
-        with suppress(FileNotFoundError):
-            path.with_suffix(".parquet").rename(place / f"{path.stem}.parquet")
-        return place
+        return move_aside(path)
 
     def record_path(self, uid: str) -> Path:
         """Where the record of the run `uid` lies."""
@@ -142,6 +136,18 @@ class Store:
     def predictions_path(self, uid: str) -> Path:
         """Where the predictions of the run `uid` lie."""
         return self.folder / f"{uid}.parquet"
+
+
+def move_aside(path: Path) -> Path:
+    """Move a JSON file of a store, and the parquet file beside it, into a new folder in `damaged`; return that."""
+    damaged = path.parent / DAMAGED
+    damaged.mkdir(exist_ok=True)
+    place = Path(tempfile.mkdtemp(prefix=f"{path.stem[:32]}-", dir=damaged))
+    place.chmod(0o755)
+    path.rename(place / path.name)
+    with suppress(FileNotFoundError):
+        path.with_suffix(".parquet").rename(place / f"{path.stem}.parquet")
+    return place
 
 
 def write_atomically(path: Path, content: bytes, aside: Path | None = None) -> None:

@@ -55,6 +55,16 @@ class Majority(Part):
     macro_f1: float
 
 
+class Baseline(Part):
+    """Logistic regression on character n-grams, fitted to train passages, C chosen on validation, scored on test."""
+
+    accuracy: float
+    macro_f1: float
+    C: float = Field(description="the inverse strength of its L2 penalty")
+    passages: int = Field(description="train passages that it was fitted to: not all of a huge split")
+    fit_s: float = Field(description="n-grams, every fit, and the choice of C")
+
+
 class Sizes(Part):
     """Passages in each split."""
 
@@ -75,6 +85,7 @@ class Data(Part):
     sizes: Sizes
     max_length: int
     majority: Majority
+    baseline: Baseline | None = Field(default=None, description="null where it wasn't asked for, or failed")
     duplicates: int = Field(description="texts that stand in more than one split")
     repeated: Sizes | None = Field(default=None, description="passages whose text stands earlier in the same split")
     truncated: int | None = Field(default=None, description="passages longer than max_length tokens")

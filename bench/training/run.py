@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import nn
@@ -26,12 +25,14 @@ from bench.training import compute, train
 from bench.training.checkpoint import Checkpoint
 from bench.training.costs import Costs
 from bench.training.metrics import log_probabilities, scores
+from bench.training.predictions import predictions
 from methods import MethodError, adapters
 from methods.prepare import base_model, head_modules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
     from transformers import PreTrainedConfig, PreTrainedModel
 
@@ -82,7 +83,8 @@ class Run:
             self.watch("evaluating", 0, 1)
             evaluation = train.evaluate(reader, self.splits.test)
             laid_out = count_laid_out()
-        self._predictions(evaluation.logits).to_parquet(self.job.predictions, index=False)
+        found_for_each = predictions(self.examples, self.job.styles, log_probabilities(evaluation.logits))
+        found_for_each.to_parquet(self.job.predictions, index=False)
         if self.job.adapter is not None:
             adapters.save(forward.module, self.job.adapter)
         trainable, total = adapters.count(forward.module)
@@ -176,16 +178,6 @@ class Run:
         kept = {getattr(self.splits, split): found.features for split, found in passes.items()}
         return CachedForward(
             forward.module, forward.device, forward.dtype, forward.pad_id, forward.styles, head=head, features=kept
-        )
-
-    def _predictions(self, logits: NDArray[np.float32]) -> pd.DataFrame:
-        """One row a test example: its text's hash, document, category and style, the predicted style, and the natural
-        logarithm of each style's probability in a column `logp:<style>`."""
-        styles = np.asarray(self.job.styles, dtype=object)
-        logp = log_probabilities(logits).astype(np.float32)
-        columns = {f"logp:{style}": logp[:, index] for index, style in enumerate(styles)}
-        return pd.concat(
-            [self.examples.assign(prediction=styles[logits.argmax(axis=1)]), pd.DataFrame(columns)], axis=1
         )
 
     def _merged_tokens_per_s(self, forward: Forward) -> float | None:

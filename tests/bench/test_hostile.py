@@ -61,7 +61,8 @@ def test_the_run_is_done_and_the_terminal_unmoved(done: subprocess.CompletedProc
 def test_files_are_called_by_uids_alone(work: Path, done: subprocess.CompletedProcess[str]) -> None:
     [record] = Store(work / "store").read().records
     names = {path.name for path in (work / "store").iterdir() if not path.name.startswith(".")}
-    assert names == {f"{record.uid}.json", f"{record.uid}.parquet"}
+    stems = (record.uid, f"baseline-{record.data.fingerprint[:16]}")
+    assert names == {f"{stem}.{kind}" for stem in stems for kind in ("json", "parquet")}
     assert [path.name for path in (work / "adapters").iterdir()] == [record.uid]
     assert {path.name for path in work.iterdir()} == {MODEL, "texts", "store", "adapters"}
 

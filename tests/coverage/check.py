@@ -19,7 +19,7 @@ from simulation import STYLE_SHARES, Cell, Spread, Studies, simulate, styled, tr
 
 from bench.reporting.reading import FEW_DOCUMENTS
 from bench.stats.differences import surely_beaten
-from bench.stats.families import Family
+from bench.stats.families import Family, holm
 from bench.stats.intervals import LEVEL, Figures, differences, singly
 from bench.stats.jackknife import macro_f1
 from bench.stats.moderation import Prior, fit
@@ -45,6 +45,12 @@ FEW = [Cell(1, 0.0, 4000, 200, variants) for variants in (2, 7, 60)]
 FEW += [Cell(3, sd, 200, documents, 7) for documents, sd in product((6, 10), (0.015, 0.05))]
 FEW += [Cell(3, 0.025, 700, 38, 60)]
 """One seed, given which all intervals are, few documents, and the published study of sixty variants."""
+BASELINE = [Cell(1, 0.0, 4000, 200, 8, baseline=True)]
+BASELINE += [Cell(seeds, 0.025, 4000, 200, 8, baseline=True) for seeds in (2, 3, 5)]
+BASELINE += [Cell(3, sd, 700, 38, 8, baseline=True) for sd in (0.015, 0.05)]
+BASELINE += [Cell(3, 0.025, 4000, 200, 8, spread, baseline=True) for spread in ("factor 2", "half in common")]
+BASELINE += [Cell(3, 0.025, 4000, 200, 61, baseline=True)]
+"""Seven variants, or sixty, beside a baseline as accurate as most of them, whose predictions are fixed."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +193,25 @@ def _others(cell: Cell, studies: Studies) -> dict[str, NDArray[Any]]:
     return found
 
 
+def against_baseline(cell: Cell, count: int) -> tuple[float, float, float]:
+    """How often differences from the baseline cover, half their mean width, and how often any errs among the alike."""
+    covered, wide, errs = [], [], []
+    for studies in simulate(cell, count):
+        scores = studies.scores[:, 1:] - studies.scores[:, :1, :1]
+        influences = studies.influences[:, 1:] - studies.influences[:, :1, :1]
+        figures = singly(scores, influences, fit(studies.scores[:, 1:], np.ones(scores.shape[:-1], dtype=bool)))
+        covered.append(_covers(figures, cell.truth[1:] - cell.truth[0]))
+        wide.append(figures.half_width())
+        errs += [holm(p)[: cell.alike - 1].min() <= LEVEL for p in figures.p()]
+    return float(np.concatenate(covered).mean()), float(np.concatenate(wide).mean()), float(np.mean(errs))
+
+
+def baseline_line(cell: Cell, found: tuple[float, float, float]) -> str:
+    """A cell's line in the table of differences from the baseline."""
+    told = [cell.variants - 1, cell.spread, cell.seeds, f"{40 * cell.seed_sd:.1f}", cell.examples, cell.documents]
+    return f"| {' | '.join([*map(str, told), *(f'{100 * figure:.1f}' for figure in found)])} |"
+
+
 def head() -> str:
     """The head of the table of cells, in Markdown; all but the counts in percent or points."""
     names = ["variants", "their seeds", "seeds", "seed sd", "test examples", "documents"]
@@ -236,7 +261,13 @@ def main() -> int:
     for group, ours in ((PLAIN, MARGINS), (SPREADS, PRIORS)):
         rows, others = zip(*(measured[cell] for cell in group), strict=True)
         print(f"\n{other_table(rows, others, ours)}")
-    return int(not all(row.holds for row, _ in measured.values()))
+    print("\n| variants | their seeds | seeds | seed sd | test examples | documents | difference | ± | errors |")
+    print(f"|{' ---: |' * 9}")
+    baselines = [against_baseline(cell, studies * 2 // 5 if cell.variants > 60 else studies) for cell in BASELINE]
+    for cell, figures in zip(BASELINE, baselines, strict=True):
+        print(baseline_line(cell, figures), flush=True)
+    beside = all(covered >= LEAST_COVERAGE and errs <= MOST_ERRORS for covered, _, errs in baselines)
+    return int(not (beside and all(row.holds for row, _ in measured.values())))
 
 
 if __name__ == "__main__":

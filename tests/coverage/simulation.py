@@ -41,6 +41,7 @@ class Cell:
 
     `seed_sd` is latent: 0.05 moves a run's accuracy by 2 points. `spread` says how variants differ in it: by a factor
     log-normally, in a tenth of them, in that half of its variance is the same for all, or in that runs fail to learn.
+    `baseline`: no seed moves the first variant, whose first run stands for a classical baseline.
     """
 
     seeds: int
@@ -49,6 +50,7 @@ class Cell:
     documents: int
     variants: int = 9
     spread: Spread = "equal"
+    baseline: bool = False
 
     @property
     def alike(self) -> int:
@@ -98,6 +100,7 @@ def simulate(cell: Cell, count: int) -> Iterator[Studies]:
         cell.documents,
         cell.variants,
         *cell.spread.encode(),
+        *[1] * cell.baseline,
     ]
     generator = np.random.default_rng(entropy)
     sizes = cell.sizes()
@@ -105,6 +108,7 @@ def simulate(cell: Cell, count: int) -> Iterator[Studies]:
     at_once = max(1, _VALUES_AT_ONCE // (cell.variants * cell.seeds * len(clusters)))
     for start in range(0, count, at_once):
         seed_sds = cell.seed_sd * _factors(cell, generator, min(at_once, count - start))
+        seed_sds[:, : int(cell.baseline)] = 0.0
         right = _right(cell, generator, seed_sds, sizes)
         totals = np.add.reduceat(right, np.cumsum(sizes) - sizes, axis=-1) if cell.documents else right
         scores, influences = accuracy_of_totals(totals, sizes)

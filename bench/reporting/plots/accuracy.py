@@ -1,4 +1,4 @@
-"""Accuracy with its 95% interval, a line a variant, against the majority class."""
+"""Accuracy with its 95% interval, a line a variant, against the baselines."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bench.reporting.model import Picture
 from bench.reporting.plots import drawing, rows
 from bench.reporting.text import score
+from bench.reporting.words import BASELINE, MAJORITY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,29 +65,48 @@ def _draw(view: View, places: Sequence[int]) -> Figure:
             elinewidth=1.6,
             label=name,
         )
-    ax.axvline(100 * view.majority, color=drawing.VERMILION, linestyle="--", label="majority class")
+    for name, accuracy, colour, dash in _baselines(view):
+        ax.axvline(100 * accuracy, color=colour, linestyle="--" if dash == "dash" else ":", label=name)
     rows.write(ax, {row[place]: (view.figure(place), _group(view, place) == TOP) for place in places})
-    majority, *others = ax.get_legend_handles_labels()[0]
-    figure.legend(handles=[*others, majority], loc="upper left", bbox_to_anchor=(0.01, 1.0), ncols=4, fontsize=8)
+    handles, baselines = ax.get_legend_handles_labels()[0], len(_baselines(view))
+    ordered = [*handles[baselines:], *handles[:baselines]]
+    figure.legend(handles=ordered, loc="upper left", bbox_to_anchor=(0.01, 1.0), ncols=5, fontsize=8)
     return figure
+
+
+def _baselines(view: View) -> list[tuple[str, float, str, str]]:
+    """Each baseline's name, accuracy, colour, and plotly's word for its line."""
+    found = [(MAJORITY, view.majority, drawing.VERMILION, "dash")]
+    return found if view.ngrams is None else [*found, (BASELINE, view.ngrams, drawing.GREEN, "dot")]
 
 
 def _interactive(view: View, places: Sequence[int]) -> str:
     row = {place: number for number, place in enumerate(places)}
     data = [_trace(view, name, members, row) for name, members in _groups(view, places).items()]
-    majority = {"type": "line", "x0": 100 * view.majority, "x1": 100 * view.majority, "yref": "paper", "y0": 0, "y1": 1}
     layout = {
-        "shapes": [{**majority, "line": {"color": drawing.VERMILION, "dash": "dash"}}],
+        "shapes": [
+            {
+                "type": "line",
+                "x0": 100 * accuracy,
+                "x1": 100 * accuracy,
+                "yref": "paper",
+                "y0": 0,
+                "y1": 1,
+                "line": {"color": colour, "dash": dash},
+            }
+            for _, accuracy, colour, dash in _baselines(view)
+        ],
         "annotations": [
             {
-                "x": 100 * view.majority,
+                "x": 100 * accuracy,
                 "y": 1,
                 "yref": "paper",
                 "yanchor": "bottom",
-                "xanchor": "left" if view.majority < 0.5 else "right",
-                "text": f"majority class {score(view.majority)}",
+                "xanchor": "left" if accuracy < 0.5 else "right",
+                "text": f"{name} {score(accuracy)}",
                 "showarrow": False,
             }
+            for name, accuracy, *_ in _baselines(view)
         ],
     }
     return rows.interactive(view, places, AXIS, data, layout)
@@ -111,4 +131,5 @@ def _told(view: View, places: Sequence[int]) -> str:
     more = f"; and {len(view.scored) - 10} more" if len(view.scored) > 10 else ""
     top = [place for place in places if place in view.analysis.top]
     best = f" Can't be told from the best: {view.names(top)}." if top else ""
-    return f"Test accuracy with 95% interval: {said}{more}. The majority class: {score(view.majority)}.{best}"
+    baselines = "; ".join(f"{name}: {score(accuracy)}" for name, accuracy, *_ in _baselines(view))
+    return f"Test accuracy with 95% interval: {said}{more}. {baselines.capitalize()}.{best}"

@@ -23,7 +23,7 @@ dark or light, neither would do."""
 MARKERS = ("o", "s", "^", "D", "v", "P")
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross")
 """The same markers as plotly calls them."""
-BLUE, VERMILION = COLOURS[:2]
+BLUE, VERMILION, GREEN = COLOURS[:3]
 GREY, QUIET = "#868c95", "#5c636c"
 """For marks, and for text, which needs more contrast."""
 INK = "#22262b"

@@ -15,7 +15,8 @@ from bench.reporting.model import Picture
 from bench.reporting.plots import drawing
 from bench.reporting.plots.labels import OFFSETS, Label, put_labels
 from bench.reporting.plots.view import folded, safe
-from bench.reporting.text import count, duration, per_second, size
+from bench.reporting.text import count, duration, per_second, score, size
+from bench.reporting.words import BASELINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -125,8 +126,9 @@ def picture(view: View) -> Picture | None:
     panels = [panel for front in view.analysis.fronts if len((panel := Panel(view, front)).places) > 1]
     if not panels:
         return None
-    low = min(100 * view.mean(p) - view.reach(p)[0] for panel in panels for p in panel.places)
-    high = max(100 * view.mean(p) + view.reach(p)[1] for panel in panels for p in panel.places)
+    ngrams = [] if view.ngrams is None else [100 * view.ngrams]
+    low = min(*ngrams, *(100 * view.mean(p) - view.reach(p)[0] for panel in panels for p in panel.places))
+    high = max(*ngrams, *(100 * view.mean(p) + view.reach(p)[1] for panel in panels for p in panel.places))
     room = 0.08 * (high - low) or 1.0
     limits = (max(0.0, low - room), min(100.0, high + room))
     labels = [_labels(panel, limits) for panel in panels]
@@ -158,6 +160,8 @@ def _labels(panel: Panel, limits: tuple[float, float]) -> list[Label]:
         lines.append((x, up(panel.y[place] - below), x, up(panel.y[place] + above)))
     for one, other in pairwise(points[place] for place in panel.members):
         lines += [(one[0], one[1], other[0], one[1]), (other[0], one[1], other[0], other[1])]
+    if panel.view.ngrams is not None:
+        lines.append((0.0, up(100 * panel.view.ngrams), wide, up(100 * panel.view.ngrams)))
     texts = {place: panel.label(place) for place in panel.members}
     if len(panel.places) <= FEW:
         texts |= {place: panel.label(place) for place in panel.places if place not in texts}
@@ -173,10 +177,12 @@ def _draw(view: View, panels: Sequence[Panel], labels: Sequence[list[Label]], li
         left, bottom = 0.62 + column * (WIDE + 0.55), height - 0.7 - HIGH - row * (HIGH + GAP)
         ax = figure.add_axes((left / WIDTH, bottom / height, WIDE / WIDTH, HIGH / height))
         _draw_panel(ax, panel, names)
+        if view.ngrams is not None:
+            ax.axhline(100 * view.ngrams, color=drawing.GREEN, linestyle=":")
         ax.set_ylim(limits)
         if column == 0:
             ax.set_ylabel("Test accuracy, %")
-    _legend(figure)
+    _legend(figure, view)
     left_out = [place for place in view.scored if place not in view.useful]
     if left_out:
         said = f"Not shown, not known to be better than the majority class: {view.names(left_out, 4)}"
@@ -230,16 +236,18 @@ def _write(ax: Axes, point: tuple[float, float], label: Label, on: bool) -> None
     )
 
 
-def _legend(figure: Figure) -> None:
+def _legend(figure: Figure, view: View) -> None:
     on = Line2D([], [], marker="o", markersize=7, color=drawing.BLUE, label=MEMBER)
     off = Line2D([], [], marker="o", markerfacecolor="white", color=drawing.GREY, linewidth=0, label=OTHER)
     bar = Line2D([], [], marker="|", markersize=11, color=drawing.GREY, linewidth=0, label="95% interval")
-    figure.legend(handles=[on, off, bar], loc="upper left", bbox_to_anchor=(0.06, 1.0), ncols=3, fontsize=8)
+    ngrams = Line2D([], [], linestyle=":", color=drawing.GREEN, label=BASELINE)
+    handles = [on, off, bar, *([] if view.ngrams is None else [ngrams])]
+    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.06, 1.0), ncols=4, fontsize=8)
 
 
 def _interactive(panels: Sequence[Panel], labels: Sequence[list[Label]], limits: tuple[float, float]) -> str:
     data: list[dict[str, Any]] = []
-    layout: dict[str, Any] = {"annotations": []}
+    layout: dict[str, Any] = {"annotations": [], "shapes": []}
     for number, (panel, names) in enumerate(zip(panels, labels, strict=True)):
         suffix = drawing.panel(number)
         axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
@@ -249,6 +257,10 @@ def _interactive(panels: Sequence[Panel], labels: Sequence[list[Label]], limits:
         layout[f"xaxis{suffix}"] = {"range": limited, "type": "log" if panel.log else "linear", **_ticks(panel)}
         layout[f"yaxis{suffix}"] = {"range": limits, "title": {"text": "Test accuracy, %"}}
         layout["annotations"].append(drawing.heading(number, safe(panel.title)))
+        if panel.view.ngrams is not None:
+            y = 100 * panel.view.ngrams
+            ends = {"xref": f"x{suffix} domain", "x0": 0, "x1": 1, "yref": f"y{suffix}", "y0": y, "y1": y}
+            layout["shapes"].append({"type": "line", **ends, "line": {"color": drawing.GREEN, "dash": "dot"}})
     return drawing.plotly(data, layout, height=280, entries=2)
 
 
@@ -294,4 +306,5 @@ def _points(panel: Panel, labels: Sequence[Label], on: bool) -> dict[str, Any]:
 
 def _told(view: View, panels: Sequence[Panel]) -> str:
     fronts = [f"{panel.axis.title.lower()}: {view.names(panel.members)}" for panel in panels]
-    return f"Test accuracy against cost, {len(panels)} panels. On the Pareto front by {'; by '.join(fronts)}."
+    dotted = "" if view.ngrams is None else f" The dotted line: {BASELINE}, {score(view.ngrams)}."
+    return f"Test accuracy against cost, {len(panels)} panels. On the Pareto front by {'; by '.join(fronts)}.{dotted}"

@@ -28,6 +28,8 @@ class View:
         self.analysis = analysis
         self.summaries = analysis.comparison.summaries
         self.majority = analysis.comparison.majority.accuracy
+        ngrams = analysis.comparison.baseline
+        self.ngrams = ngrams.accuracy if ngrams else None
         self._layout = Layout(analysis)
 
     def name(self, place: int, without: str | None = None) -> str:

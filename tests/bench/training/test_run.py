@@ -92,7 +92,9 @@ def test_every_run_is_ok_and_piped_it_is_plain_lines(finished: Finished) -> None
     assert {record.status for record in finished.records.values()} == {"ok"}
     assert finished.err == ""
     assert "\x1b" not in finished.out
-    lines = finished.out.splitlines()
+    baseline, result, *lines = finished.out.splitlines()
+    assert baseline == "baseline: character n-grams of 37 train passages"
+    assert result.startswith("baseline: accuracy ")
     for number, (line, name) in enumerate(
         zip(lines, ["frozen", "head", "lora", "lora", "ia3", "prefix"], strict=False)
     ):
@@ -104,7 +106,7 @@ def test_every_run_is_ok_and_piped_it_is_plain_lines(finished: Finished) -> None
 
 def test_one_file_a_run_and_its_predictions(finished: Finished) -> None:
     uids = [record.uid for record in finished.records.values()]
-    names = {path.name for path in finished.store.iterdir() if not path.name.startswith(".")}
+    names = {path.name for path in finished.store.iterdir() if not path.name.startswith((".", "baseline-"))}
     assert names == {f"{uid}.{kind}" for uid in uids for kind in ("json", "parquet")}
     assert {path.name for path in finished.adapters.iterdir()} == set(uids)
 
