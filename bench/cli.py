@@ -64,6 +64,14 @@ def _seeds(text: str) -> tuple[int, ...]:
         raise UsageError(f"--seeds {text}: expected whole numbers separated by commas, e.g. 0,1,2") from None
 
 
+def _jobs(text: str) -> int | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--jobs {text}: a number from 1 up, or auto")
+    return int(text)
+
+
 def _duration(text: str | None) -> float | None:
     """Read seconds, or a number with its unit."""
     if text is None:
@@ -141,6 +149,23 @@ FeatureCache = Annotated[
     ),
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], _place(help="Device to train on. auto: cuda if there is one.")]
+Jobs = Annotated[
+    str,
+    _place(
+        metavar="N|auto",
+        help="Runs at once on this machine, each on cores of its own. auto: what is quickest here, which is measured; "
+        "with CUDA, a run on each GPU.",
+    ),
+]
+Threads = Annotated[int | None, _place(min=1, help="Threads of each run. Default: the cores, divided by the jobs.")]
+RunsPerGpu = Annotated[int, _place(min=1, help="Runs at once on each GPU.")]
+Timing = Annotated[
+    bool,
+    _place(
+        "--timing/--no-timing",
+        help="Where runs shared the machine, run the first seed of each variant again by itself, for speed and memory.",
+    ),
+]
 Results = Annotated[Path | None, _place(metavar="DIR", help="Store for the records. Default: results/PRESET.")]
 Rerun = Annotated[
     Literal["missing", "failed", "all", "none"],
@@ -173,6 +198,10 @@ def run(
     max_length: MaxLength = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    jobs: Jobs = "1",
+    threads: Threads = None,
+    runs_per_gpu: RunsPerGpu = 1,
+    timing: Timing = True,
     results: Results = None,
     rerun: Rerun = "failed",
     timeout: Timeout = None,
@@ -213,6 +242,10 @@ def run(
         checkpoint=checkpoint,
         save_adapters=save_adapters,
         baseline=baseline,
+        jobs=_jobs(jobs),
+        threads=threads,
+        runs_per_gpu=runs_per_gpu,
+        timing=timing,
     )
     if dry_run:
         console.grid(request.variants(), request.seeds)

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Self
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -70,12 +78,20 @@ class View:
         line = " · ".join([f"{self.done}/{self.runs}", run.spec.label, *_figures(record)])
         self.console.print(Text(clean(line)), soft_wrap=True)
 
+    def timed(self, run: job.Job, record: Record) -> None:
+        """Print the figures of a run that was timed alone."""
+        *_, train, test, peak, _, _ = _cells(record)
+        line = f"timed alone · {run.spec.label} · train {train} tok/s · test {test} tok/s · {peak} MiB"
+        self.console.print(Text(clean(line)), soft_wrap=True)
+
     def waiting(self, jobs: Sequence[tuple[job.Job, Sequence[str]]]) -> None:
-        """Say, whenever it changes, for how many runs of whom the study waits."""
+        """Say, whenever it changes, for how many runs of whom the study waits, or that it waits for cores."""
         owners = sorted({owner for _, claims in jobs for owner in claims})
         runs = "a run" if len(jobs) == 1 else f"{len(jobs)} runs"
         said = f"waiting for {runs} of another study: {', '.join(owners)}"
-        if owners and said != self.waited_for:
+        if not jobs:
+            said = "waiting for cores: another study of yours on this machine has them"
+        if (owners or not jobs) and said != self.waited_for:
             self.waited_for = said
             self.show_waiting(said)
 
@@ -85,7 +101,7 @@ class View:
 
 
 class LiveView(View):
-    """A table that grows as runs end, over the progress of the study and of the run under way."""
+    """A table that grows as runs end, over the progress of the study and of each run under way."""
 
     def __init__(self, console: Console, runs: int) -> None:
         super().__init__(console, runs)
@@ -101,7 +117,8 @@ class LiveView(View):
         self.run = Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[loss]}"), console=console)
         self.table = _results_table()
         self.all_runs = self.study.add_task("study", total=runs)
-        self.this_run = self.run.add_task("", total=None, loss="")
+        self.under_way: dict[str, TaskID] = {}
+        self.waited = self.run.add_task("", total=None, loss="", visible=False)
         self.live = Live(Group(self.table, self.study, self.run), console=console, refresh_per_second=4)
 
     def __enter__(self) -> Self:
@@ -115,26 +132,43 @@ class LiveView(View):
         self.live.stop()
 
     def started(self, run: job.Job) -> None:
-        """Show which run is under way."""
-        self.run.reset(self.this_run, description=clean(run.spec.label), total=None, loss="")
+        """Show that the run is under way."""
+        self.run.update(self.waited, visible=False)
+        self.under_way[run.spec.uid] = self.run.add_task(clean(run.spec.label), total=None, loss="")
 
     def progressed(self, run: job.Job, progress: job.Progress) -> None:
         """Move the run's bar."""
         loss = "" if progress.loss is None else f"loss {progress.loss:.3f}"
         description = f"{clean(run.spec.label)} · {progress.phase}"
         self.run.update(
-            self.this_run, description=description, completed=progress.done, total=progress.total, loss=loss
+            self.under_way[run.spec.uid],
+            description=description,
+            completed=progress.done,
+            total=progress.total,
+            loss=loss,
         )
 
     def show_waiting(self, said: str) -> None:
-        """Show it in place of the run under way."""
-        self.run.reset(self.this_run, description=clean(said), total=None, loss="")
+        """Show it where the runs under way are."""
+        self.run.update(self.waited, description=clean(said), visible=True)
 
     def ended(self, run: job.Job, record: Record) -> None:
         """Add the run's row."""
+        self._gone(run)
         self.done += 1
         self.study.advance(self.all_runs)
         self.table.add_row(Text(clean(run.spec.label)), *(Text(clean(cell)) for cell in _cells(record)))
+
+    def timed(self, run: job.Job, record: Record) -> None:
+        """Add a row for the run that was timed alone."""
+        self._gone(run)
+        cells = _cells(record)
+        self.table.add_row(Text(clean(f"{run.spec.label}, timed alone")), *(Text(clean(cell)) for cell in cells))
+
+    def _gone(self, run: job.Job) -> None:
+        task = self.under_way.pop(run.spec.uid, None)
+        if task is not None:  # another study's run was never under way here
+            self.run.remove_task(task)
 
 
 def _results_table() -> Table:

@@ -21,7 +21,8 @@ class Job:
     """One run for one process. `scratch` is the study's folder, for what runs share and leave to each other.
 
     `adapter` is where the run leaves its adapter, and `checkpoint` where it leaves what it needs to go on, after each
-    epoch of at least `checkpoint_after_s` seconds; None where nobody asked for it.
+    epoch of at least `checkpoint_after_s` seconds; None where nobody asked for it. `cores` and `gpu`, what
+    CUDA_VISIBLE_DEVICES is to be, are its own while it runs; none of either: the run isn't kept to any.
     """
 
     spec: RunSpec
@@ -31,6 +32,8 @@ class Job:
     threads: int
     checkpoint: Path | None = None
     checkpoint_after_s: float = 0.0
+    cores: tuple[int, ...] = ()
+    gpu: str | None = None
 
     @property
     def predictions(self) -> Path:

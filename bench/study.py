@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -15,7 +15,7 @@ import methods
 from bench import console, resume
 from bench.data import SPLITS, text_hash, tokenise
 from bench.errors import UsageError
-from bench.execution import baseline, execute
+from bench.execution import baseline, child, execute, slots
 from bench.job import Job, examples_path
 from bench.machine import facts
 from bench.model import backbone
@@ -24,10 +24,10 @@ from bench.spec import CORE, DataRef, LearningRates, Study, TrainingSpec, Varian
 from bench.store import baseline as kept
 from bench.store.claims import Owner
 from bench.store.files import Store, is_uid, move_aside
-from bench.store.record import Backbone, Baseline, Data, Majority, RecordError, Sizes
+from bench.store.record import Backbone, Baseline, Data, Majority, RecordError, Sizes, alone
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bench.data import Corpus, Splits
     from bench.resume import Rerun
@@ -70,6 +70,10 @@ class Request:
     timeout_s: float | None = None
     checkpoint: Literal["auto", "on", "off"] = "auto"
     baseline: bool = True
+    jobs: int | Literal["auto"] = 1
+    threads: int | None = None
+    runs_per_gpu: int = 1
+    timing: bool = True
 
     def variants(self, learning_rates: LearningRates | None = None) -> list[Variant]:
         """Unfold methods and sweeps; what is wrong with them is raised here, before any text is read.
@@ -179,7 +183,7 @@ def run(request: Request) -> tuple[Store, list[Record]]:
     """
     request.variants()
     if not _holds_records(request):
-        execute.warm_up()
+        child.warm_up()
     prepared = prepare(request)
     contents = prepared.store.read()
     plan = resume.plan(prepared.study.runs(), contents.records, request.rerun, request.save_adapters)
@@ -187,7 +191,7 @@ def run(request: Request) -> tuple[Store, list[Record]]:
         console.say(said)
     damaged = [path for path, _ in contents.unreadable]
     try:
-        found = _run(prepared, plan, damaged, request) if plan.todo or damaged else {}
+        found = _run(prepared, plan, damaged, request) if plan.todo or damaged or _untimed(plan, request) else {}
     except OSError as error:
         if not _within(error, prepared.store.folder):
             raise
@@ -221,26 +225,67 @@ def _run(prepared: Prepared, plan: resume.Plan, damaged: Sequence[Path], request
     folder = prepared.store.folder
     with Owner(folder) as owner:
         _set_aside(prepared.store, owner, damaged)
-        if not plan.todo:
+        if not plan.todo and not _untimed(plan, request):
             return {}
-        execute.warm_up()
+        child.warm_up()
         model = prepared.sources.backbone
         contents = backbone.contents(model)
         splits = tokenise(prepared.corpus, backbone.tokenizer(model), prepared.study.training.max_length)
         backbone.check_ids(model, contents, max(int(getattr(splits, split).ids.max()) for split in SPLITS))
         _say(model.name, contents)
         jobs = _jobs(prepared, plan.todo, splits, owner.folder, request)
-        figures = _baseline(prepared, owner.folder) if request.baseline else None
+        placed = _placed(jobs, request, prepared.study.training.device)
+        figures = _baseline(prepared, owner.folder) if request.baseline and jobs else None
         shared = _shared(prepared, contents, splits.truncated, figures)
         store = Store(folder, aside=owner.folder)
         view = console.view(len(jobs))
-        execution = execute.Execution(shared, store, owner, view, plan.known, request.timeout_s, request.save_adapters)
+        execution = execute.Execution(
+            *(shared, store, owner, view, plan.known, request.timeout_s, request.save_adapters),
+            cores=placed.cores,
+            at_once=placed.at_once,
+        )
         try:
             with view:
-                return execution.run(jobs)
+                execution.run([replace(job, threads=placed.threads) for job in jobs])
+                if request.timing:
+                    specs = _first_seeds(plan.runs, {**plan.known, **execution.records})
+                    execution.time_alone(_jobs(prepared, specs, splits, owner.folder, request))
+                return execution.records
         except KeyboardInterrupt:
             console.say(f"Stopped after {view.done} of {len(jobs)} runs. The same command goes on with the rest.")
             raise
+
+
+def _placed(jobs: Sequence[Job], request: Request, device: Literal["cpu", "cuda"]) -> slots.Slots:
+    """How many runs at once, and where; for `--jobs auto` on a CPU that is measured, and said."""
+    if request.jobs != "auto" or device == "cuda":
+        at_once = None if request.jobs == "auto" else request.jobs
+        return slots.slots(at_once, request.threads, request.runs_per_gpu, device)
+    with console.busy("measuring how many runs at once are quickest"):
+        rates = slots.quickest(jobs, len(jobs))
+    chosen = slots.slots(slots.best(rates), request.threads, request.runs_per_gpu, device)
+    if rates:
+        measured = ", ".join(f"{count} at once {rate:.1f} steps/s" for count, rate in rates.items())
+        runs = "1 run" if chosen.at_once == 1 else f"{chosen.at_once} runs"
+        console.say(f"--jobs auto: {runs} at once, with {chosen.threads} of the cores each ({measured}).")
+    return chosen
+
+
+def _untimed(plan: resume.Plan, request: Request) -> bool:
+    """Tell whether runs that there are have still to be timed by themselves."""
+    return request.timing and request.rerun != "none" and bool(_first_seeds(plan.runs, plan.known))
+
+
+def _first_seeds(runs: Sequence[RunSpec], records: Mapping[str, Record]) -> list[RunSpec]:
+    """Of each variant that has results but none from a run that had the machine to itself, the first one's."""
+    good = [spec for spec in runs if spec.uid in records and records[spec.uid].status == "ok"]
+    done = [spec.variant for spec in good if alone(records[spec.uid])]
+    first: list[RunSpec] = []
+    for spec in good:
+        if spec.variant not in done:
+            done.append(spec.variant)
+            first.append(spec)
+    return first
 
 
 def _say(name: str, contents: backbone.Contents) -> None:

@@ -223,7 +223,7 @@ def passages(dealt: Mapping[Split, Collection[Document]]) -> dict[Split, pd.Data
     """
     frames, taken = {}, set[str]()
     for split in reversed(SPLITS):
-        rows = []
+        rows: list[tuple[str, str, str, str]] = []
         for style in sorted({document.work.style for document in dealt[split]}):
             queues = [_rows(document) for document in dealt[split] if document.work.style == style]
             in_turn = (row for turn in zip_longest(*queues) for row in turn if row is not None)

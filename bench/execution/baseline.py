@@ -8,7 +8,7 @@ from contextlib import suppress
 from multiprocessing import connection
 from typing import TYPE_CHECKING
 
-from bench.execution import execute
+from bench.execution import child
 from bench.job import storable
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def compute(corpus: Corpus, scratch: Path, threads: int) -> Kept:
 
     KeyboardInterrupt ends the process and passes through. Raises Failed.
     """
-    execute.warm_up()
-    context = execute.context()
+    child.warm_up()
+    context = child.context()
     results, sender = context.Pipe(duplex=False)
     process = context.Process(target=_start, args=(corpus, scratch, threads, sender), daemon=True)
     try:

@@ -1,49 +1,36 @@
-"""Run a study: each run in a fresh process, forked from a server that has imported everything once."""
+"""The local engine: a study's runs on this machine, some at once, each in a fresh process on cores of its own."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import multiprocessing
-import os
 import shutil
-import signal
 import time
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.errors import UsageError
-from bench.execution import oom, sockets
-from bench.job import Failure, Outcome, Trained
-from bench.store.record import Record, RecordError, RunError, Training
+from bench.execution.child import Child
+from bench.job import Failure
+from bench.store.record import Record, RecordError, Speed, Training
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from multiprocessing.connection import Connection
     from pathlib import Path
 
-    from bench.job import Job, Progress
+    from bench.job import Job, Outcome, Progress
+    from bench.machine.cores import Cores, Lease
     from bench.store.claims import Owner
     from bench.store.files import Store
-    from bench.store.record import Backbone, Data, Environment, Status
-
-RUN_ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "JOBLIB_MULTIPROCESSING": "0",  # else scikit-learn's import leaves semaphores that Python warns of at the end
-    "THP_MEM_ALLOC_ENABLE": "1",  # large tensors in huge pages where Linux has them: fewer page faults
-}
-"""What a run's process finds in its environment beside the user's own."""
+    from bench.store.record import Backbone, Data, Environment
 
 _POLL_S = 0.5
-_FAREWELL_S = 5.0
-_LAST_LINES = 20
-_LAST_BYTES = 16_384
-_READ_BYTES = 65_536
+_QUEUE_S = 0.05
+"""How soon cores that became free are seen."""
 
 
 class Events(Protocol):
@@ -53,13 +40,16 @@ class Events(Protocol):
         """Be told that a run begins."""
 
     def progressed(self, job: Job, progress: Progress) -> None:
-        """Be told how far the run under way is."""
+        """Be told how far a run under way is."""
 
     def ended(self, job: Job, record: Record) -> None:
         """Be told a run's result, which is on the disk already."""
 
+    def timed(self, job: Job, record: Record) -> None:
+        """Be told the figures of a run that was timed alone."""
+
     def waiting(self, jobs: Sequence[tuple[Job, Sequence[str]]]) -> None:
-        """Be told which runs others are at, and who they are."""
+        """Be told which runs others are at, and who they are; without any, that other studies hold the cores."""
 
 
 @dataclass(frozen=True)
@@ -71,52 +61,24 @@ class Shared:
     environment: Environment
 
 
-def warm_up() -> None:
-    """Start the server that runs are forked from, so that its imports overlap with what the study does meanwhile.
+@dataclass
+class _Running:
+    """A run under way: its process, what it holds of the machine, and the most others that it has met there."""
 
-    Where it runs already, nothing happens. Ctrl-C, which reaches the whole group, is kept from it and its runs: it
-    would end the imports with a traceback. Raises UsageError where the system has no place for the server's socket.
-    """
-    from multiprocessing import forkserver, resource_tracker
-
-    sockets.settle()
-    context()
-    with _environment(RUN_ENVIRONMENT):
-        resource_tracker.ensure_running()  # before: its own start ends with SIGINT let through
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            forkserver.ensure_running()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def context() -> multiprocessing.context.ForkServerContext:
-    """Return what makes processes: they are forked from a server that has imported all that a run needs."""
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["bench.execution.worker"])
-    return server
+    job: Job
+    child: Child
+    lease: Lease
+    created: datetime
+    begin: float
+    neighbours: int = 0
 
 
 @dataclass
 class Execution:
-    """Runs jobs one after the other and puts each record into the store as it comes.
+    """Runs `at_once` jobs at a time and puts each record into the store as it comes.
 
-    Whatever a run's process does, the study goes on. KeyboardInterrupt ends the run under way, leaves no record of
-    it, and passes through. `known` are the records, by uid, that the store had before.
+    Whatever a run's process does, the study goes on. KeyboardInterrupt ends the runs under way, leaves no record of
+    them, and passes through. `known` are the records, by uid, that the store had before.
     """
 
     shared: Shared
@@ -126,7 +88,10 @@ class Execution:
     known: Mapping[str, Record]
     timeout_s: float | None
     adapters: Path | None
+    cores: Cores
+    at_once: int = 1
     records: dict[str, Record] = field(default_factory=dict)
+    _running: list[_Running] = field(default_factory=list)
 
     def run(self, jobs: Iterable[Job]) -> dict[str, Record]:
         """Do what nobody else does, then wait for what others do, and take over what they leave; records by uid.
@@ -134,25 +99,99 @@ class Execution:
         Raises UsageError where a record can't be written or another study has taken this one for dead.
         """
         waiting = list(jobs)
-        while waiting:
-            left = [job for job in waiting if not self._settle(job)]
-            if len(left) == len(waiting):
-                self.events.waiting([(job, self.owner.rivals(job.spec.uid)) for job in left])
-                time.sleep(_POLL_S)
-            waiting = left
+        try:
+            while waiting or self._running:
+                if not self._begin_one(waiting):
+                    for run, result in self._attend():
+                        self._keep(run, result)
+        finally:
+            self._end_all()
         return self.records
 
-    def _settle(self, job: Job) -> bool:
-        """Bring the job to a record, unless another study is at it."""
-        if not self.owner.claim(job.spec.uid):
-            return self._done_by_another(job)
+    def time_alone(self, jobs: Iterable[Job]) -> None:
+        """Run each again with all cores to itself, and put the speed and the memory of that into its record.
+
+        A run that fails or that another study is at leaves the record as it is.
+        """
         try:
-            if not self._done_by_another(job):
-                self.events.started(job)
-                self._keep(job, *_run(job, self.shared, self.events, self.timeout_s))
-            return True
+            for job in jobs:
+                if not self.owner.claim(job.spec.uid):
+                    continue
+                while (
+                    lease := self.cores.take(len(self.cores.numbers), gpu=job.spec.training.device == "cuda")
+                ) is None:
+                    self.events.waiting([])
+                    time.sleep(_QUEUE_S)
+                self._start(replace(job, checkpoint=None, adapter=None), lease)
+                while not (ended := self._attend()):
+                    pass
+                for run, result in ended:
+                    self._keep_times(run, result)
         finally:
-            self.owner.release(job.spec.uid)
+            self._end_all()
+
+    def _begin_one(self, waiting: list[Job]) -> bool:
+        """Begin the first run that nobody else is at, if there is room for it; take those out that others have done."""
+        if not waiting or len(self._running) >= self.at_once:
+            return False
+        job = waiting[0]
+        lease = self.cores.take(job.threads, gpu=job.spec.training.device == "cuda")
+        if lease is None:
+            if not self._running:
+                self.events.waiting([])
+            return False
+        for job in list(waiting):
+            if self.owner.claim(job.spec.uid):
+                waiting.remove(job)
+                if self._done_by_another(job):
+                    self.owner.release(job.spec.uid)
+                    continue
+                self._start(job, lease)
+                return True
+            if self._done_by_another(job):
+                waiting.remove(job)
+        lease.release()
+        if waiting and not self._running:
+            self.events.waiting([(job, self.owner.rivals(job.spec.uid)) for job in waiting])
+            time.sleep(_POLL_S)
+        return False
+
+    def _start(self, job: Job, lease: Lease) -> None:
+        self.events.started(job)
+        placed = replace(job, cores=lease.cores, gpu=lease.gpu)
+        run = _Running(job, Child(placed, self.timeout_s), lease, datetime.now(UTC), time.monotonic())
+        self._running.append(run)
+        self._look_around()
+
+    def _attend(self) -> list[tuple[_Running, Outcome | Failure]]:
+        """Listen to the runs under way for a moment; return those that are over, which hold nothing any more."""
+        if not self._running:
+            time.sleep(_QUEUE_S)
+            return []
+        heard_of = [each for run in self._running for each in run.child.heard_of]
+        ready = connection.wait(heard_of, _QUEUE_S if len(self._running) < self.at_once else _POLL_S)
+        self._look_around()
+        ended = []
+        for run in list(self._running):
+            result = run.child.hear(ready, partial(self.events.progressed, run.job))
+            if result is not None:
+                run.child.close()
+                run.lease.release()
+                self._running.remove(run)
+                ended.append((run, result))
+        return ended
+
+    def _look_around(self) -> None:
+        for run in self._running:
+            run.neighbours = max(run.neighbours, self.cores.neighbours(run.lease))
+
+    def _end_all(self) -> None:
+        self.cores.give_up()
+        for run in self._running:
+            run.child.close()
+            run.lease.release()
+            self.owner.release(run.job.spec.uid)
+        self._running.clear()
 
     def _done_by_another(self, job: Job) -> bool:
         """Take the record that another study has put down since this one looked."""
@@ -167,24 +206,53 @@ class Execution:
         self.events.ended(job, record)
         return True
 
-    def _keep(self, job: Job, record: Record, predictions: bytes | None) -> None:
-        self.owner.check(record.uid)
+    def _keep(self, run: _Running, result: Outcome | Failure) -> None:
         try:
+            self._put(run.job, *_record(run, result, self.shared))
+        finally:
+            self.owner.release(run.job.spec.uid)
+
+    def _keep_times(self, run: _Running, result: Outcome | Failure) -> None:
+        """Put the figures into the record that the store has, where there still is one and this run went well."""
+        try:
+            before = self.store.find(run.job.spec.uid)
+        except RecordError:
+            before = None
+        try:
+            if before is not None and not isinstance(result, Failure):
+                timed = before.model_copy(update={"speed": _speed(run, result), "memory": result.memory})
+                self.owner.check(before.uid)
+                with self._writing(run.job):
+                    self.store.put(timed, self.store.predictions_path(before.uid).read_bytes())
+                self.records[timed.uid] = timed
+                self.events.timed(run.job, timed)
+        finally:
+            run.job.predictions.unlink(missing_ok=True)
+            self.owner.release(run.job.spec.uid)
+
+    def _put(self, job: Job, record: Record, predictions: bytes | None) -> None:
+        self.owner.check(record.uid)
+        with self._writing(job):
             if record.status == "ok" and job.adapter is not None and self.adapters is not None:
                 move(job.adapter, self.adapters / record.uid)
             self.store.set_aside(self.store.record_path(record.uid))
             self.store.put(record, predictions)
-        except OSError as error:
-            raise UsageError(
-                f"the result of {job.spec.label} can't be written to {self.store.folder}: {error.strerror}; the "
-                "records that were there are untouched; free some space and run the same command again"
-            ) from error
         job.predictions.unlink(missing_ok=True)
         # a run that failed otherwise may go better next time, and goes on from its checkpoint
         if job.checkpoint is not None and record.status in ("ok", "diverged"):
             job.checkpoint.unlink(missing_ok=True)
         self.records[record.uid] = record
         self.events.ended(job, record)
+
+    @contextmanager
+    def _writing(self, job: Job) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UsageError(
+                f"the result of {job.spec.label} can't be written to {self.store.folder}: {error.strerror}; the "
+                "records that were there are untouched; free some space and run the same command again"
+            ) from error
 
 
 def move(folder: Path, target: Path) -> None:
@@ -202,15 +270,14 @@ def move(folder: Path, target: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _run(job: Job, shared: Shared, events: Events, timeout_s: float | None) -> tuple[Record, bytes | None]:
-    """Return the job's record and, where it went well, its predictions."""
-    created, begin = datetime.now(UTC), time.monotonic()
-    result = _Child(job).follow(events, timeout_s)
+def _record(run: _Running, result: Outcome | Failure, shared: Shared) -> tuple[Record, bytes | None]:
+    """Return the run's record and, where it went well, its predictions."""
+    job = run.job
     header: dict[str, Any] = {
         "protocol": job.spec.protocol,
         "uid": job.spec.uid,
-        "created_at": created.isoformat(timespec="milliseconds"),
-        "wall_s": time.monotonic() - begin,
+        "created_at": run.created.isoformat(timespec="milliseconds"),
+        "wall_s": time.monotonic() - run.begin,
         "method": job.spec.variant.method,
         "hyperparameters": job.spec.variant.hyperparameters,
         "seed": job.spec.seed,
@@ -232,9 +299,16 @@ def _run(job: Job, shared: Shared, events: Events, timeout_s: float | None) -> t
         training=_training(job, result),
         resolved=result.resolved or None,
         quality=result.quality.model_copy(update={"predictions_sha256": sha256}),
-        **{name: getattr(result, name) for name in ("parameters", "speed", "memory", "compute", "notes")},
+        speed=_speed(run, result),
+        **{name: getattr(result, name) for name in ("parameters", "memory", "compute", "notes")},
     )
     return record, predictions
+
+
+def _speed(run: _Running, outcome: Outcome) -> Speed:
+    """Return the run's times, and what they are worth: whether it had the machine to itself."""
+    alone = {"exclusive": not run.neighbours, "neighbours": run.neighbours, "threads": run.job.threads}
+    return outcome.speed.model_copy(update=alone)
 
 
 def _training(job: Job, outcome: Outcome | None) -> Training:
@@ -255,106 +329,3 @@ def _training(job: Job, outcome: Outcome | None) -> Training:
         feature_cache=outcome.feature_cache if outcome else None,
         laid_out=outcome.laid_out if outcome else None,
     )
-
-
-class _Child:
-    """A run's process, what it says on its channel, and the end of what it prints."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.tail = bytearray()
-        self.trained: Outcome | None = None
-        self.kills = oom.kills()
-        warm_up()
-        server = context()
-        self.channel, channel = server.Pipe(duplex=False)
-        self.output, output = server.Pipe(duplex=False)
-        self.process = server.Process(target=_start, args=(job, channel, output), daemon=True)
-        self.process.start()
-        channel.close()
-        output.close()
-
-    def follow(self, events: Events, timeout_s: float | None) -> Outcome | Failure:
-        """Wait for the process's end, at most `timeout_s`; return what it found out or why it didn't.
-
-        What training and evaluation found out stands, however the process ends after them.
-        """
-        result = self._result(events, timeout_s)
-        if self.trained is None or not isinstance(result, Failure):
-            return result
-        note = f"what is measured after training is null: {result.error.type}: {result.error.message}"
-        return self.trained.model_copy(update={"notes": (note,)})
-
-    def _result(self, events: Events, timeout_s: float | None) -> Outcome | Failure:
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        result: Outcome | Failure | None = None
-        try:
-            while result is None:
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
-                ready = connection.wait([self.channel, self.output, self.process.sentinel], left)
-                if not ready:
-                    self._end()
-                    return self._failure("timeout", "Timeout", f"it wasn't done after {timeout_s:g} s")
-                result = self._listen(ready, events)
-            self.process.join(_FAREWELL_S)
-            return result
-        finally:
-            self._end()
-            self.channel.close()
-            self.output.close()
-
-    def _end(self) -> None:
-        """End the process, and those that it started, if it hasn't ended by itself."""
-        if self.process.pid is not None and self.process.is_alive():
-            with suppress(ProcessLookupError):  # it has no group of its own yet
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.kill()
-        self.process.join()
-
-    def _listen(self, ready: list[Any], events: Events) -> Outcome | Failure | None:
-        if self.output in ready:
-            self._read_output()
-        if self.channel in ready or (self.process.sentinel in ready and self.channel.poll()):
-            try:
-                message = self.channel.recv()
-            except (EOFError, OSError):  # OSError: it ended within a message
-                return self._died()
-            if isinstance(message, Outcome | Failure):
-                return message
-            if isinstance(message, Trained):
-                self.trained = message.outcome
-            else:
-                events.progressed(self.job, message)
-        elif self.process.sentinel in ready:
-            return self._died()
-        return None
-
-    def _read_output(self) -> bool:
-        """Take in a piece of what was printed; return whether there was one. Only the end is kept."""
-        piece = os.read(self.output.fileno(), _READ_BYTES)
-        self.tail = (self.tail + piece)[-_LAST_BYTES:]
-        return bool(piece)
-
-    def _died(self) -> Failure:
-        """Say how the process ended that had nothing more to say."""
-        self.process.join()
-        code = self.process.exitcode or 0
-        if code == -signal.SIGKILL and oom.kills() > self.kills:
-            return self._failure("oom", "SIGKILL", "the kernel ended the run's process: memory ran out")
-        if code < 0:
-            name = signal.Signals(-code).name
-            return self._failure("failed", name, f"the run's process was ended by {name}")
-        return self._failure("failed", "Exit", f"the run's process left with exit code {code} and no result")
-
-    def _failure(self, status: Status, kind: str, message: str) -> Failure:
-        while self.output.poll() and self._read_output():
-            pass
-        lines = self.tail.decode(errors="replace").splitlines()[-_LAST_LINES:]
-        return Failure(status=status, error=RunError(type=kind, message=message, last_lines=lines))
-
-
-def _start(job: Job, channel: Connection, output: Connection) -> None:
-    """Be the target of the run's process. The worker is imported there only: the study's process needs no torch."""
-    from bench.execution import worker
-
-    worker.main(job, channel, output)

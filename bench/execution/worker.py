@@ -19,6 +19,7 @@ import transformers
 
 from bench.job import Failure, Progress, Trained, storable
 from bench.machine import streams
+from bench.machine.cores import pin
 from bench.store.record import RunError, Status
 from bench.training import train
 from bench.training.run import Run
@@ -40,6 +41,9 @@ def main(job: Job, channel: Connection, output: Connection) -> None:
     The channel carries any number of Progress, Trained somewhere among them, then one Outcome or Failure.
     """
     settle(output.fileno())
+    pin(job.cores)
+    if job.gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = job.gpu
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
 

@@ -14,10 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-import psutil
-
 from bench.errors import UsageError
-from bench.machine import cgroups
+from bench.machine import cores
 from bench.store.record import Environment
 
 Device = Literal["cpu", "cuda"]
@@ -58,17 +56,24 @@ def native_bf16(device: Device) -> bool:
     return pinned not in _WITHOUT_BF16 and bool({"avx512_bf16", "amx_bf16"} & _cpu_facts()[1])
 
 
-def threads() -> int:
-    """Return with how many threads to compute: one a core, as more make matrix products slower.
+def threads(jobs: int = 1) -> int:
+    """Return with how many threads each of `jobs` runs at once computes: one a core, as more make products slower.
 
-    Cores are those that this process may use, by its affinity and its control groups' quota; OMP_NUM_THREADS may ask
-    for fewer.
+    OMP_NUM_THREADS may ask for fewer.
     """
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limits = [allowed, psutil.cpu_count(logical=False) or 1, int(cgroups.processors() or allowed)]
+    limits = [len(cores.usable()) // jobs]
     with suppress(ValueError):  # it may be a list, of which the first counts, or nonsense
         limits.append(int(os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]))
     return max(1, min(limits))
+
+
+def gpus() -> tuple[str, ...]:
+    """Return what CUDA_VISIBLE_DEVICES calls each GPU that this process may use; () without CUDA."""
+    import torch
+
+    names = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    count = torch.cuda.device_count()
+    return tuple(name.strip() for name in names[:count]) if names[0] else tuple(map(str, range(count)))
 
 
 @cache

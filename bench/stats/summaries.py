@@ -10,6 +10,8 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from bench.store.record import alone
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
@@ -81,7 +83,8 @@ class Machine:
     @classmethod
     def of(cls, record: Record) -> Machine:
         """Read the machine that a run was made on."""
-        return cls(record.environment.cpu, record.environment.gpu, record.training.threads)
+        threads = record.speed.threads if record.speed else None
+        return cls(record.environment.cpu, record.environment.gpu, threads or record.training.threads)
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,12 @@ class Summary:
         return estimate(score(run.quality.test) for run in self.runs if run.quality)
 
     def _cost(self, figure: Callable[[Record], float | None]) -> Estimate | None:
-        return estimate(figure(run) for run in self.runs if Machine.of(run) == self.machine)
+        return estimate(figure(run) for run in self.timed)
+
+    @cached_property
+    def timed(self) -> tuple[Record, ...]:
+        """The runs whose times and memory are worth something: on `machine`, and by themselves there."""
+        return tuple(run for run in self.runs if Machine.of(run) == self.machine and alone(run))
 
 
 @dataclass(frozen=True)

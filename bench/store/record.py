@@ -181,6 +181,9 @@ class Speed(Part):
     eval_tokens_per_s: float
     eval_samples_per_s: float
     eval_merged_tokens_per_s: float | None = None
+    exclusive: bool | None = Field(default=None, description="whether no other run was on the machine; null: long ago")
+    neighbours: int | None = Field(default=None, description="the most other runs at once on the machine meanwhile")
+    threads: int | None = Field(default=None, description="with which these times were taken")
 
 
 class Memory(Part):
@@ -286,3 +289,8 @@ def loads(text: str | bytes) -> Record:
             raise
         what = "not JSON" if isinstance(error, json.JSONDecodeError) else "not a record of this schema"
         raise RecordError(f"{what}: {error}") from error
+
+
+def alone(run: Record) -> bool:
+    """Tell whether a run had the machine to itself, as those had that don't say it: only then do its times compare."""
+    return run.speed is None or run.speed.exclusive is not False

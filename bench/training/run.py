@@ -121,6 +121,14 @@ class Run:
             costs = replace(costs, matmul_flops_per_s=self._once("matmul", self._matmul_speed)["flops_per_s"])
         return found.model_copy(update={"speed": costs.speed(self.splits), "notes": tuple(notes)})
 
+    def step_s(self, ready: Callable[[], object]) -> list[float]:
+        """Train, once `ready` returns, and return how many seconds each step took."""
+        forward, _ = self._load(self.training)
+        with prepacked(forward.module):
+            ready()
+            found = train.fit(forward, self.method, self.splits, self.training, self.spec.seed, self.watch, None)
+        return list(found.step_s)
+
     def _fit(self, forward: Forward, reader: Forward, passes: dict[str, Pass]) -> train.Fit:
         """Train the module in place: by gradient steps, or as the method itself fits its head to the features."""
         if not hasattr(self.method, "fit"):
