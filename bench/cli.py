@@ -7,7 +7,7 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from typer.exceptions import TyperException
@@ -20,6 +20,9 @@ from bench.machine import streams
 from bench.reporting.text import clean_lines
 from bench.spec import CORE, expand, renamed
 from methods import MethodError
+
+if TYPE_CHECKING:
+    from bench.data import DataOptions
 
 EXIT_RUNS_FAILED, EXIT_USAGE = 1, 2
 EXIT_CHANGED = 1
@@ -75,6 +78,14 @@ def _duration(text: str | None) -> float | None:
     return seconds
 
 
+def _reading(
+    text: str | None, label: str | None, group: str | None, document: str | None, splits: str | None, sample: int | None
+) -> DataOptions:
+    from bench.data import DataOptions, parse_splits
+
+    return DataOptions(_names(text), label, group, document, parse_splits(splits), sample)
+
+
 def _option(panel: str) -> Any:  # noqa: ANN401
     """Return typer.Option for the options of one panel of `--help`."""
     return partial(typer.Option, rich_help_panel=panel)
@@ -113,10 +124,34 @@ Texts = Annotated[
     _source(
         "--data",
         metavar="NAME|DIR|FILE",
-        help="Texts with the columns text, style and category: a folder, a file, or a name on the Hub.",
+        help="Texts and their labels: a folder, a file, or a name on the Hub. NAME:CONFIG@REVISION tells which of it.",
     ),
 ]
-Categories = Annotated[str | None, _source(metavar="C,…", help="Use only these categories.")]
+TextColumns = Annotated[
+    str | None,
+    _source("--text", metavar="COLUMN[,COLUMN]", help="Column of the texts, or two for pairs. Default: by its name."),
+]
+LabelColumn = Annotated[
+    str | None, _source("--label", metavar="COLUMN", help="Column of the labels. Default: by its name.")
+]
+GroupColumn = Annotated[
+    str | None,
+    _source("--group", metavar="COLUMN", help="Column that the report breaks down by. Default: category, or none."),
+]
+DocumentColumn = Annotated[
+    str | None,
+    _source(
+        "--document", metavar="COLUMN", help="Column of documents, which are kept whole. Default: document, or none."
+    ),
+]
+SplitSources = Annotated[
+    str | None,
+    _source("--splits", metavar="train=…,test=…", help="File or split of the data for each split. Others are made."),
+]
+Sample = Annotated[
+    int | None, _source(min=1, help="Use only this many passages in all. Each split and each label keeps its share.")
+]
+Categories = Annotated[str | None, _source(metavar="C,…", help="Use only these groups (by default, categories).")]
 TrainSize = Annotated[int | None, _source(min=1, help="Use only this many train passages. Each style keeps its share.")]
 MaxLength = Annotated[int | None, _source(min=1, help="Truncate passages to this many tokens.")]
 Epochs = Annotated[int | None, _training(min=1, help="Passes over the train split.")]
@@ -158,6 +193,12 @@ def run(
     preset: Preset = None,
     model: Model = None,
     data: Texts = None,
+    text: TextColumns = None,
+    label: LabelColumn = None,
+    group: GroupColumn = None,
+    document: DocumentColumn = None,
+    splits: SplitSources = None,
+    sample: Sample = None,
     category: Categories = None,
     train_size: TrainSize = None,
     epochs: Epochs = None,
@@ -192,6 +233,7 @@ def run(
         data=data,
         categories=_names(category),
         train_size=train_size,
+        reading=_reading(text, label, group, document, splits, sample),
         epochs=epochs,
         max_steps=max_steps,
         batch_size=batch_size,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console, Group
@@ -16,7 +17,7 @@ from bench.reporting.terminal import to_rich
 from bench.reporting.text import clean, clean_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -168,6 +169,16 @@ def _figures(record: Record) -> list[str]:
     missing = [trouble] if trouble else []
     costs = [*trained, f"test {test} tok/s", f"{peak} MiB", f"{wall} s"]
     return [f"accuracy {accuracy}", f"macro-F1 {macro_f1}", *costs, *missing]
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show on a terminal, while it lasts, how far something is: what is given back is told how many of how many."""
+    console = _console()
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+        task = shown.add_task(what, total=None)
+        yield lambda done, total: shown.update(task, completed=done, total=total)
 
 
 def say(line: str) -> None:

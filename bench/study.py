@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 import methods
 from bench import console, resume
-from bench.data import SPLITS, text_hash, tokenise
+from bench.data import SPLITS, DataOptions, text_hashes, tokenise
 from bench.errors import UsageError
 from bench.execution import execute
 from bench.job import Job, examples_path
@@ -55,6 +55,7 @@ class Request:
     data: str | None = None
     categories: tuple[str, ...] | None = None
     train_size: int | None = None
+    reading: DataOptions = field(default_factory=DataOptions)
     epochs: int | None = None
     max_steps: int | None = None
     batch_size: int | None = None
@@ -103,7 +104,9 @@ def prepare(request: Request) -> Prepared:
     """Find the backbone and the texts and unfold the grid. Raises UsageError for what is wrong."""
     request.variants()
     device = facts.resolve_device(request.device)
-    sources = resolve(request.preset, request.model, request.data, request.categories, request.train_size)
+    sources = resolve(
+        *(request.preset, request.model, request.data, request.categories, request.train_size, request.reading)
+    )
     if sources.fallback:
         console.warn("This is not GPT-2 124M on AuthorMix", _explain(sources, sources.fallback))
     corpus = sources.corpus
@@ -222,10 +225,15 @@ def _run(prepared: Prepared, plan: resume.Plan, damaged: Sequence[Path], request
             return {}
         execute.warm_up()
         model = prepared.sources.backbone
-        contents = backbone.contents(model)
-        splits = tokenise(prepared.corpus, backbone.tokenizer(model), prepared.study.training.max_length)
+        contents, tokenizer = backbone.contents(model), backbone.tokenizer(model)
+        with console.progress("tokenising") as watch:
+            splits = tokenise(prepared.corpus, tokenizer, prepared.study.training.max_length, watch)
         backbone.check_ids(model, contents, max(int(getattr(splits, split).ids.max()) for split in SPLITS))
         _say(model.name, contents)
+        if splits.train.types is not None and not tokenizer.num_special_tokens_to_add(pair=True):
+            console.say(f"{model.name}'s tokenizer puts nothing between the two texts of a pair.")
+        if prepared.corpus.understood and prepared.corpus.label != "style":  # our own columns go without saying
+            console.say(f"{prepared.corpus.name}: {prepared.corpus.understood}")
         jobs = _jobs(prepared, plan.todo, splits, owner.folder, request)
         shared = _shared(prepared, contents, splits.truncated)
         store = Store(folder, aside=owner.folder)
@@ -264,7 +272,7 @@ def _set_aside(store: Store, owner: Owner, damaged: Sequence[Path]) -> None:
 def _jobs(prepared: Prepared, specs: Sequence[RunSpec], splits: Splits, scratch: Path, request: Request) -> list[Job]:
     """Write down what all runs read, and return a job for each run. Raises UsageError where the store refuses."""
     test = prepared.corpus.frames["test"]
-    examples = test.assign(text_hash=test["text"].map(text_hash))[EXAMPLE_COLUMNS]
+    examples = test.assign(text_hash=text_hashes(test))[EXAMPLE_COLUMNS]
     try:
         splits.save(scratch)
         examples.to_parquet(examples_path(scratch), index=False)
@@ -309,6 +317,8 @@ def _shared(prepared: Prepared, contents: backbone.Contents, truncated: int) -> 
             repeated=Sizes(**corpus.repeated),
             truncated=truncated,
             notes=list(corpus.notes),
+            label=corpus.label,
+            group=corpus.group,
         ),
         environment=facts.environment(study.training.device, facts.command_line()),
     )

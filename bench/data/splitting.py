@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pandas as pd
 
-from bench.data.frames import SPLITS, subset, text_hash
+from bench.data.frames import SPLITS, subset, text_hash, text_hashes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bench.data.frames import Split
 
 Unit: TypeAlias = tuple[str, str]
-"""What stays in one split: ("document", its name), or ("text", itself) where a text belongs to no document."""
+"""What stays in one split: ("document", its name), or ("text", its hash) where a text belongs to no document."""
 
 
 def split_by_hash(rows: pd.DataFrame, held_out: Sequence[Split] = ("test", "validation")) -> dict[Split, pd.DataFrame]:
@@ -24,16 +24,17 @@ def split_by_hash(rows: pd.DataFrame, held_out: Sequence[Split] = ("test", "vali
     No text and no document is in two splits, so that a tenth is met as nearly as the documents' sizes allow. Train
     keeps something of every style; one with too few texts or documents is missing from a split that is held out.
     """
-    units = _units(rows)
+    hashes = text_hashes(rows)
+    units = _units(hashes, rows["document"])
     sizes: dict[str, Counter[Unit]] = defaultdict(Counter)
-    for style, _, unit in set(zip(rows["style"], rows["text"], units, strict=True)):
+    for style, _, unit in set(zip(rows["style"], hashes, units, strict=True)):
         sizes[style][unit] += 1
     belongs = _held_out(sizes, held_out)
     placed = pd.Series([belongs.get(unit, "train") for unit in units], index=rows.index)
     return {split: subset(rows, placed == split) for split in SPLITS}
 
 
-def _units(rows: pd.DataFrame) -> list[Unit]:
+def _units(hashes: pd.Series, documents: pd.Series) -> list[Unit]:
     """Each row's unit; documents that share a text are one unit, called by the first of their names."""
     first: dict[Unit, Unit] = {}
 
@@ -42,12 +43,12 @@ def _units(rows: pd.DataFrame) -> list[Unit]:
             first[unit] = unit = first[above]
         return unit
 
-    for text, document in zip(rows["text"], rows["document"], strict=True):
+    for text, document in zip(hashes, documents, strict=True):
         one = find(("text", text))
         if document is not None:
             low, high = sorted((one, find(("document", document))))
             first[high] = low
-    return [find(("text", text)) for text in rows["text"]]
+    return [find(("text", text)) for text in hashes]
 
 
 def _held_out(sizes: dict[str, Counter[Unit]], splits: Sequence[Split]) -> dict[Unit, Split]:
@@ -66,7 +67,7 @@ def _held_out(sizes: dict[str, Counter[Unit]], splits: Sequence[Split]) -> dict[
         for _, own in sorted(sizes.items()):
             aim = max(1, (own.total() + 5) // 10)
             have = sum(size for unit, size in own.items() if belongs.get(unit) == split)
-            free = sorted(own.keys() - belongs.keys(), key=lambda unit: (text_hash(unit[1]), unit))
+            free = sorted(own.keys() - belongs.keys(), key=lambda unit: (_order(unit), unit))
             smallest_first = sorted(free, key=lambda unit: own[unit])
             for unit, nearer in [*((unit, True) for unit in free), *((unit, False) for unit in smallest_first)]:
                 wanted = abs(have + own[unit] - aim) < abs(have - aim) if nearer else have == 0
@@ -75,3 +76,8 @@ def _held_out(sizes: dict[str, Counter[Unit]], splits: Sequence[Split]) -> dict[
                     left.subtract(styles[unit])
                     have += own[unit]
     return belongs
+
+
+def _order(unit: Unit) -> str:
+    kind, name = unit
+    return name if kind == "text" else text_hash(name)

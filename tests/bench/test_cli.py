@@ -93,7 +93,7 @@ FILES: dict[str, tuple[Callable[[Folders], list[str]], list[str]]] = {
         ["several files for the train split: train (1).jsonl, train.jsonl"],
     ),
     "a file of another kind": (lambda f: ["--data", str(f["work"] / "notes.txt")], ["notes.txt", ".jsonl"]),
-    "a folder without test": (lambda f: ["--data", str(f["untested"])], ["no file for the test split"]),
+    "a folder without train": (lambda f: ["--data", str(f["untrained"])], ["no file for the train split"]),
     "unknown category": (
         lambda f: ["--data", str(f["texts"]), "--category", "leters"],
         ["no category 'leters'", "did you mean 'letters'?"],
@@ -177,7 +177,7 @@ def folders(texts: Path, gpt2: Path, tmp_path_factory: pytest.TempPathFactory) -
         "looping": looping,
         "copied": broken("copied", texts, **{"train (1)_jsonl": ""}),
         "gpt2": gpt2,
-        "untested": broken("untested", texts, "test.*"),
+        "untrained": broken("untrained", texts, "train.*"),
         "garbled": broken("garbled", gpt2, config_json="{"),
         "pickled": broken("pickled", gpt2, "*.safetensors", model_bin="pickle"),
         "strange": broken("strange", gpt2, config_json='{"model_type": "walrus"}'),
