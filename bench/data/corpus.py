@@ -11,7 +11,9 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.data.frames import PAIR, SPLITS, subset, text_hashes
+import numpy as np
+
+from bench.data.frames import PAIR, SPLITS, strings, subset, text_keys
 from bench.data.splitting import split_by_hash
 from bench.errors import UsageError
 from bench.labels import Noun, group_noun, label_noun, lookalikes
@@ -21,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import pandas as pd
+    from numpy.typing import NDArray
 
-    from bench.data.frames import Split
+from bench.data.frames import Split
 
 Source = Literal["hub", "local", "embedded"]
 
@@ -72,17 +75,17 @@ class Corpus:
     @cached_property
     def duplicates(self) -> int:
         """How many different texts stand in more than one split."""
-        splits = Counter(text for hashes in self._hashes.values() for text in hashes.unique())
-        return sum(count > 1 for count in splits.values())
+        _, counts = np.unique(np.concatenate([np.unique(keys) for keys in self._keys.values()]), return_counts=True)
+        return int((counts > 1).sum())
 
     @cached_property
     def repeated(self) -> dict[Split, int]:
         """How many passages of each split have a text that stands earlier in the same split."""
-        return {split: int(hashes.duplicated().sum()) for split, hashes in self._hashes.items()}
+        return {split: len(keys) - len(np.unique(keys)) for split, keys in self._keys.items()}
 
     @cached_property
-    def _hashes(self) -> dict[Split, pd.Series]:
-        return {split: text_hashes(rows) for split, rows in self.frames.items()}
+    def _keys(self) -> dict[Split, NDArray[np.uint64]]:
+        return {split: text_keys(rows) for split, rows in self.frames.items()}
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
@@ -107,7 +110,7 @@ class Corpus:
         for split in SPLITS:
             rows = self.frames[split]
             columns = [name for name in ("text", PAIR, "style", "category") if name in rows]
-            for row in zip(*(rows[name] for name in columns), strict=True):
+            for row in zip(*(strings(rows[name]) for name in columns), strict=True):
                 digest.update(json.dumps([split, *row]).encode() + b"\n")
         if list(self.styles) != sorted(self.styles):
             digest.update(json.dumps(self.styles).encode() + b"\n")
@@ -227,7 +230,7 @@ def _list(names: Sequence[str]) -> str:
 
 def _stratified(rows: pd.DataFrame, size: int) -> pd.DataFrame:
     quotas = _quotas(Counter(rows["style"]), size)
-    by_hash = text_hashes(rows).sort_values(kind="stable").index
+    by_hash = np.argsort(text_keys(rows), kind="stable")
     ranks = rows["style"].loc[by_hash].groupby(rows["style"]).cumcount().sort_index()
     return subset(rows, ranks < rows["style"].map(quotas))
 
