@@ -50,6 +50,13 @@ python -m bench run --data my-texts/ --category speech,novel --epochs 5
 """
 
 
+DATA_EXAMPLES = """Examples:
+
+python -m bench data my-texts/
+
+python -m bench data pairs.csv --text question1,question2 --label is_duplicate
+"""
+
 CHECK_EXAMPLES = """Example:
 
 python -m bench check lora
@@ -249,11 +256,40 @@ def run(
     )
     if dry_run:
         console.grid(request.variants(), request.seeds)
+        if found := study.estimate(request):
+            console.estimate(found)
         return
     with interrupts.leaving():
         store, records = study.run(request)
     console.summary(records, store.folder)
     raise typer.Exit(EXIT_RUNS_FAILED if any(record.status != "ok" for record in records) else 0)
+
+
+@app.command(epilog=DATA_EXAMPLES)
+def data(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME|DIR|FILE", help="Texts: a folder, a file, or a name on the Hub.")
+    ],
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME|DIR", help="Count in this model's tokens. Default: the embedded GPT-2.")
+    ] = None,
+    text: TextColumns = None,
+    label: LabelColumn = None,
+    group: GroupColumn = None,
+    document: DocumentColumn = None,
+    splits: SplitSources = None,
+    sample: Sample = None,
+) -> None:
+    """Show how texts would be read: columns, labels, lengths, duplicates and first rows. Nothing is trained."""
+    from bench import study
+
+    reading = _reading(text, label, group, document, splits, sample)
+    request = study.Request(preset="demo", model=model, data=name, reading=reading)
+    corpus, lengths = study.look(request)
+    console.data(corpus, lengths, model or "the embedded GPT-2")
+    if found := study.estimate(request):
+        console.say("A study of the core methods with three seeds, as `python -m bench run` makes it:")
+        console.estimate(found)
 
 
 @app.command(name="list")

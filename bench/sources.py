@@ -109,6 +109,26 @@ def resolve(
     )
 
 
+def at_hand(
+    preset: Literal["full", "demo"] | None, model: str | None, data: str | None, options: DataOptions
+) -> Sources | None:
+    """Return what `resolve` would for what needs neither the Hub nor torch, and None for the rest.
+
+    The backbone isn't checked. Raises UsageError as `resolve` does.
+    """
+    path, config = local_texts(data)
+    folder = _existing(model, "--model")
+    if (model and not folder) or (data and not path) or (preset != "demo" and not (model and data)):
+        return None
+    return Sources(
+        preset="custom" if model or data else "demo",
+        defaults=PRESETS["full" if preset == "full" else "demo"],
+        backbone=backbone.local(folder) if folder else backbone.embedded(),
+        corpus=load_local(path, options, config) if path else _corpus(None, "demo", options),
+        fallback=None,
+    )
+
+
 def _why_not_full(model: bool, data: bool) -> str | None:
     """Return why what `full` names, as far as it is needed, can't be had here; None where it can."""
     try:

@@ -12,14 +12,15 @@ from safetensors import SafetensorError
 
 import methods
 from bench import console, resume
-from bench.data import SPLITS, DataOptions, text_hashes, tokenise
+from bench.data import SPLITS, DataOptions, overview, text_hashes, tokenise
 from bench.errors import UsageError
 from bench.execution import execute
 from bench.job import Job, examples_path
 from bench.machine import facts
 from bench.model import backbone
-from bench.sources import PRESETS, resolve
+from bench.sources import PRESETS, at_hand, resolve
 from bench.spec import CORE, DataRef, LearningRates, Study, TrainingSpec, Variant, parse_sweeps, variants
+from bench.store import speeds
 from bench.store.claims import Owner
 from bench.store.files import Store, is_uid
 from bench.store.record import Backbone, Data, Majority, Sizes
@@ -27,7 +28,11 @@ from bench.store.record import Backbone, Data, Majority, Sizes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from bench.data import Corpus, Splits
+    from bench.data.frames import Split
     from bench.resume import Rerun
     from bench.sources import Sources
     from bench.spec import RunSpec
@@ -135,6 +140,49 @@ def prepare(request: Request) -> Prepared:
     if request.save_adapters:
         _make("--save-adapters", request.save_adapters)
     return Prepared(study, sources, corpus, store)
+
+
+def estimate(request: Request) -> speeds.Estimate | None:
+    """Estimate a study without torch; None where the texts or the backbone's tokenizer aren't at hand.
+
+    Speeds are those of the records in the store that was named, and in those within `results`.
+    """
+    sources = at_hand(request.preset, request.model, request.data, request.reading)
+    if sources is None:
+        return None
+    corpus = sources.corpus.select(request.categories, request.train_size, request.reading.sample)
+    chosen = request.variants(sources.learning_rates)
+    found = overview.tokens(corpus, Path(sources.backbone.folder), request.max_length or sources.defaults.max_length)
+    if found is None:
+        return None
+    folders = {path.parent for path in Path("results").glob("*/*.json")} | {request.results or Path("results")}
+    records = [record for folder in folders if folder.is_dir() for record in Store(folder).read().records]
+    devices = ("cuda", "cpu") if request.device == "auto" else (request.device,)
+    on_each = [speeds.speeds(records, sources.backbone.revision, name, facts.processor()) for name in devices]
+    known = next(filter(None, on_each), {})
+    epochs: float = request.epochs or sources.defaults.epochs
+    if request.max_steps:
+        batches = -(-len(corpus.frames["train"]) // (request.batch_size or sources.defaults.batch_size))
+        epochs = min(epochs, request.max_steps / batches)
+    names = [variant.method for variant in chosen]
+    work = speeds.Work(**found, epochs=epochs)
+    return speeds.Estimate(
+        tokens=found,
+        seconds=speeds.study_seconds(names, len(request.seeds), work, known),
+        measured=sum(name in known for name in names),
+        variants=len(names),
+        runs=len(names) * len(request.seeds),
+    )
+
+
+def look(request: Request) -> tuple[Corpus, dict[Split, NDArray[np.int64]]]:
+    """Return the texts as a study would read them, and the length of each in the backbone's tokens."""
+    sources = resolve(
+        *(request.preset, request.model, request.data, request.categories, request.train_size, request.reading)
+    )
+    with console.progress("tokenising") as watch:
+        splits = tokenise(sources.corpus, backbone.tokenizer(sources.backbone), None, watch)
+    return sources.corpus, {split: getattr(splits, split).lengths for split in SPLITS}
 
 
 def _make(option: str, folder: Path) -> None:

@@ -231,7 +231,7 @@ def _list(names: Sequence[str]) -> str:
 def _stratified(rows: pd.DataFrame, size: int) -> pd.DataFrame:
     quotas = _quotas(Counter(rows["style"]), size)
     by_hash = np.argsort(text_keys(rows), kind="stable")
-    ranks = rows["style"].loc[by_hash].groupby(rows["style"]).cumcount().sort_index()
+    ranks = rows["style"].iloc[by_hash].groupby(rows["style"]).cumcount().sort_index()
     return subset(rows, ranks < rows["style"].map(quotas))
 
 

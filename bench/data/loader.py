@@ -151,7 +151,7 @@ def _complete(frames: dict[Split, pd.DataFrame], path: Path, word: str) -> tuple
             rows = frames["train"]
             what = "texts" if rows["document"].isna().all() else "documents, which are kept whole,"
             raise UsageError(f"{path}: too few different {what} for a {split} split; at least one {word} needs three")
-    return frames, said
+    return {split: frames[split] for split in SPLITS}, said
 
 
 def _understood(found: Columns, labels: int) -> str:

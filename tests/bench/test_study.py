@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import TYPE_CHECKING
 
@@ -32,3 +33,22 @@ def test_what_was_done_about_the_weights_is_said_and_recorded(bert: Path, texts:
     assert record.training.feature_cache is False  # what trains is no fixed feature
     assert record.parameters is not None
     assert record.parameters.trainable == 3 * 32 + 3 + 32 * 32 + 32
+
+
+def test_texts_as_they_are_make_records_that_say_what_they_are_called(gpt2: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for split, count in (("train", 60), ("test", 20)):
+        rows = [{"question1": f"the moon {i}", "question2": f"bread {split}", "label": i % 2} for i in range(count)]
+        (tmp_path / "data" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = bench("run", *CHOSEN, "--model", str(gpt2), "--data", "data", "--results", "store", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "data: text: columns `question1` and `question2`; label: column `label`, 2 labels; no group" in done.stdout
+    assert "tokenizer puts nothing between the two texts of a pair" in done.stdout
+    assert "There is no validation split" in done.stderr
+    [record] = Store(tmp_path / "store").read().records
+    data = record.data
+    assert (data.styles, data.categories, data.label, data.group) == (["0", "1"], [], "label", None)
+    assert (data.sizes.train, data.sizes.validation, data.sizes.test) == (54, 6, 20)
+    assert record.quality is not None
+    assert record.quality.test.per_category == {}
+    assert set(record.quality.test.per_style) == {"0", "1"}

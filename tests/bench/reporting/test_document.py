@@ -176,7 +176,12 @@ def test_labels_and_groups_are_called_what_the_data_calls_them() -> None:
     assert "14 labels in 4 genres" in text
     assert "always names the train split's most frequent label, " in text
     assert "The share of each label's test passages" in _section(text, "By genre and label")
-    nothing = {"data.label": "is_spam", "data.group": None, "data.categories": [], "quality.test.per_category": {}}
+    nothing: dict[str, Any] = {
+        "data.label": "is_spam",
+        "data.group": None,
+        "data.categories": [],
+        "quality.test.per_category": {},
+    }
     text = _rendered(*(make_record(variant, changes=nothing) for variant in DEMO))
     assert "14 labels" in text
     assert "| Label" in _section(text, "By label")
