@@ -7,7 +7,7 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from typer.exceptions import TyperException
@@ -20,6 +20,9 @@ from bench.machine import streams
 from bench.reporting.text import clean_lines
 from bench.spec import CORE, expand, renamed
 from methods import MethodError
+
+if TYPE_CHECKING:
+    from bench.data import DataOptions
 
 EXIT_RUNS_FAILED, EXIT_USAGE = 1, 2
 EXIT_CHANGED = 1
@@ -46,6 +49,13 @@ python -m bench run --methods lora --set lora.alpha=8,32,128 --set lora.r=4,8 --
 python -m bench run --data my-texts/ --category speech,novel --epochs 5
 """
 
+
+DATA_EXAMPLES = """Examples:
+
+python -m bench data my-texts/
+
+python -m bench data pairs.csv --text question1,question2 --label is_duplicate
+"""
 
 CHECK_EXAMPLES = """Example:
 
@@ -81,6 +91,14 @@ def _duration(text: str | None) -> float | None:
     if seconds <= 0:
         raise UsageError(f"--timeout {text}: expected seconds, or a number with a unit, e.g. 90s, 15m or 2h")
     return seconds
+
+
+def _reading(
+    text: str | None, label: str | None, group: str | None, document: str | None, splits: str | None, sample: int | None
+) -> DataOptions:
+    from bench.data import DataOptions, parse_splits
+
+    return DataOptions(_names(text), label, group, document, parse_splits(splits), sample)
 
 
 def _option(panel: str) -> Any:  # noqa: ANN401
@@ -128,10 +146,34 @@ Texts = Annotated[
     _source(
         "--data",
         metavar="NAME|DIR|FILE",
-        help="Texts with the columns text, style and category: a folder, a file, or a name on the Hub.",
+        help="Texts and their labels: a folder, a file, or a name on the Hub. NAME:CONFIG@REVISION tells which of it.",
     ),
 ]
-Categories = Annotated[str | None, _source(metavar="C,…", help="Use only these categories.")]
+TextColumns = Annotated[
+    str | None,
+    _source("--text", metavar="COLUMN[,COLUMN]", help="Column of the texts, or two for pairs. Default: by its name."),
+]
+LabelColumn = Annotated[
+    str | None, _source("--label", metavar="COLUMN", help="Column of the labels. Default: by its name.")
+]
+GroupColumn = Annotated[
+    str | None,
+    _source("--group", metavar="COLUMN", help="Column that the report breaks down by. Default: category, or none."),
+]
+DocumentColumn = Annotated[
+    str | None,
+    _source(
+        "--document", metavar="COLUMN", help="Column of documents, which are kept whole. Default: document, or none."
+    ),
+]
+SplitSources = Annotated[
+    str | None,
+    _source("--splits", metavar="train=…,test=…", help="File or split of the data for each split. Others are made."),
+]
+Sample = Annotated[
+    int | None, _source(min=1, help="Use only this many passages in all. Each split and each label keeps its share.")
+]
+Categories = Annotated[str | None, _source(metavar="C,…", help="Use only these groups (by default, categories).")]
 TrainSize = Annotated[int | None, _source(min=1, help="Use only this many train passages. Each style keeps its share.")]
 MaxLength = Annotated[int | None, _source(min=1, help="Truncate passages to this many tokens.")]
 Epochs = Annotated[int | None, _training(min=1, help="Passes over the train split.")]
@@ -190,6 +232,12 @@ def run(
     preset: Preset = None,
     model: Model = None,
     data: Texts = None,
+    text: TextColumns = None,
+    label: LabelColumn = None,
+    group: GroupColumn = None,
+    document: DocumentColumn = None,
+    splits: SplitSources = None,
+    sample: Sample = None,
     category: Categories = None,
     train_size: TrainSize = None,
     epochs: Epochs = None,
@@ -229,6 +277,7 @@ def run(
         data=data,
         categories=_names(category),
         train_size=train_size,
+        reading=_reading(text, label, group, document, splits, sample),
         epochs=epochs,
         max_steps=max_steps,
         batch_size=batch_size,
@@ -249,11 +298,40 @@ def run(
     )
     if dry_run:
         console.grid(request.variants(), request.seeds)
+        if found := study.estimate(request):
+            console.estimate(found)
         return
     with interrupts.leaving():
         store, records = study.run(request)
     console.summary(records, store.folder)
     raise typer.Exit(EXIT_RUNS_FAILED if any(record.status != "ok" for record in records) else 0)
+
+
+@app.command(epilog=DATA_EXAMPLES)
+def data(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME|DIR|FILE", help="Texts: a folder, a file, or a name on the Hub.")
+    ],
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME|DIR", help="Count in this model's tokens. Default: the embedded GPT-2.")
+    ] = None,
+    text: TextColumns = None,
+    label: LabelColumn = None,
+    group: GroupColumn = None,
+    document: DocumentColumn = None,
+    splits: SplitSources = None,
+    sample: Sample = None,
+) -> None:
+    """Show how texts would be read: columns, labels, lengths, duplicates and first rows. Nothing is trained."""
+    from bench import study
+
+    reading = _reading(text, label, group, document, splits, sample)
+    request = study.Request(preset="demo", model=model, data=name, reading=reading)
+    corpus, lengths = study.look(request)
+    console.data(corpus, lengths, model or "the embedded GPT-2")
+    if found := study.estimate(request):
+        console.say("A study of the core methods with three seeds, as `python -m bench run` makes it:")
+        console.estimate(found)
 
 
 @app.command(name="list")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console, Group
@@ -22,17 +22,23 @@ from rich.text import Text
 
 from bench.reporting import comparison
 from bench.reporting.terminal import to_rich
-from bench.reporting.text import clean, clean_lines
+from bench.reporting.text import clean, clean_lines, count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from bench import job
+    from bench.data import Corpus
+    from bench.data.frames import Split
     from bench.reporting import model as tables
     from bench.spec import Variant
     from bench.store.record import Record
+    from bench.store.speeds import Estimate
 
 _MIB = 1024**2
 _PIPED_WIDTH = 160
@@ -205,6 +211,16 @@ def _figures(record: Record) -> list[str]:
     return [f"accuracy {accuracy}", f"macro-F1 {macro_f1}", *costs, *missing]
 
 
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show on a terminal, while it lasts, how far something is: what is given back is told how many of how many."""
+    console = _console()
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+        task = shown.add_task(what, total=None)
+        yield lambda done, total: shown.update(task, completed=done, total=total)
+
+
 def say(line: str) -> None:
     """Print a line."""
     _console().print(Text(clean(line, 1000)), soft_wrap=True)
@@ -241,6 +257,45 @@ def grid(variants: Sequence[Variant], seeds: Sequence[int]) -> None:
     console = _console()
     console.print(table)
     console.print(f"{len(variants)} variants × {len(seeds)} seeds = {len(variants) * len(seeds)} runs")
+
+
+def estimate(found: Estimate) -> None:
+    """Print what a study reads and how long it takes."""
+    read = ", ".join(f"{count(number)} in {split}" for split, number in found.tokens.items())
+    say(f"About {count(sum(found.tokens.values()))} tokens: {read}.")
+    if found.seconds is None:
+        say(
+            "How long a study takes isn't known: no record in results is of this backbone on this machine. "
+            "One with --seeds 0 --max-steps 20 measures it."
+        )
+        return
+    others = found.variants - found.measured
+    said = f"; {others} of {found.variants} variants count as the slowest known" if others else ""
+    say(f"{found.runs} runs take about {_duration(found.seconds)} here, by the speeds in results{said}.")
+
+
+def _duration(seconds: float) -> str:
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if hours:
+        return f"{count(hours)} h {minutes} min"
+    return f"{minutes} min" if minutes > 1 else f"{max(1, round(seconds))} s"
+
+
+def data(corpus: Corpus, lengths: Mapping[Split, NDArray[np.int64]], backbone: str) -> None:
+    """Print what was understood of a data set; `lengths` [n] are its texts' in the backbone's tokens."""
+    from bench.data.overview import suggested_length
+    from bench.reporting import dataset
+
+    say(f"{corpus.name}: {corpus.understood or 'the texts that ship with the project'}")
+    for note in corpus.notes:
+        say(note)
+    again = count(sum(corpus.repeated.values()))
+    say(f"Duplicates: {count(corpus.duplicates)} texts stand in more than one split, {again} again in their own.")
+    show(dataset.labels(corpus))
+    show(dataset.first_rows(corpus))
+    show(dataset.lengths(lengths))
+    longest = suggested_length(lengths["train"])
+    say(f"In tokens of {backbone}. --max-length {longest} cuts no more than one train text in a hundred.")
 
 
 def summary(records: Sequence[Record], folder: Path) -> None:

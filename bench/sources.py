@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bench import hub
-from bench.data import load_hub, load_local, load_open_authors
+from bench.data import DataOptions, load_hub, load_local, load_open_authors
+from bench.data.tables import is_table
 from bench.errors import UsageError
 from bench.model import backbone
 from bench.spec import LearningRates
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from bench.data import Corpus
     from bench.spec import BackboneRef
     from bench.store.record import Preset
+
+
+_AS_FOUND = DataOptions()
 
 
 @dataclass(frozen=True)
@@ -71,15 +75,20 @@ def resolve(
     data: str | None,
     categories: Sequence[str] | None = None,
     train_size: int | None = None,
+    options: DataOptions = _AS_FOUND,
 ) -> Sources:
     """Find the backbone and the texts, and choose among these; what is local is checked before the Hub is asked.
+
+    `options` say how the texts are to be read, where they aren't those that ship with the project.
 
     What isn't named comes from `preset`; without one, from `full` where the Hub or its cache has it and else from
     `demo`. Raises UsageError where something named can't be had.
     """
     local_model = _local_model(model)
-    local_path = _existing(data, "--data")
-    local_data = load_local(local_path).select(categories, train_size) if local_path else None
+    local_path, config = local_texts(data)
+    local_data = load_local(local_path, options, config) if local_path else None
+    if local_data is not None:
+        local_data = local_data.select(categories, train_size, options.sample)
     fallback = None
     base: Literal["full", "demo"] = preset or "full"
     needs_hub = base == "full" and (model is None or data is None)
@@ -95,8 +104,28 @@ def resolve(
         preset="custom" if model or data else base,
         defaults=PRESETS[base],
         backbone=local_model or _model(model, base),
-        corpus=local_data or _corpus(data, base).select(categories, train_size),
+        corpus=local_data or _corpus(data, base, options).select(categories, train_size, options.sample),
         fallback=fallback,
+    )
+
+
+def at_hand(
+    preset: Literal["full", "demo"] | None, model: str | None, data: str | None, options: DataOptions
+) -> Sources | None:
+    """Return what `resolve` would for what needs neither the Hub nor torch, and None for the rest.
+
+    The backbone isn't checked. Raises UsageError as `resolve` does.
+    """
+    path, config = local_texts(data)
+    folder = _existing(model, "--model")
+    if (model and not folder) or (data and not path) or (preset != "demo" and not (model and data)):
+        return None
+    return Sources(
+        preset="custom" if model or data else "demo",
+        defaults=PRESETS["full" if preset == "full" else "demo"],
+        backbone=backbone.local(folder) if folder else backbone.embedded(),
+        corpus=load_local(path, options, config) if path else _corpus(None, "demo", options),
+        fallback=None,
     )
 
 
@@ -126,6 +155,16 @@ def _local_model(model: str | None) -> BackboneRef | None:
     return found
 
 
+def local_texts(data: str | None) -> tuple[Path | None, str | None]:
+    """Return the file or folder that --data names and the configuration of DIR:CONFIG; None for a name on the Hub."""
+    if data is None:
+        return None, None
+    name, _, config = data.rpartition(":")
+    if name and config and not Path(data).expanduser().exists() and Path(name).expanduser().is_dir():
+        return Path(name).expanduser(), config
+    return _existing(data, "--data"), None
+
+
 def _existing(name: str | None, option: str) -> Path | None:
     """Return the path that `name` is, or None where it is a name on the Hub."""
     if name is None:
@@ -136,7 +175,7 @@ def _existing(name: str | None, option: str) -> Path | None:
             return path
     except OSError as error:
         raise UsageError(f"{option} {name}: can't be read: {error.strerror}") from error
-    if name.startswith((".", "/", "~")) or name.count("/") > 1 or path.suffix in {".jsonl", ".csv", ".parquet"}:
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or is_table(path.name):
         raise UsageError(f"{option} {name}: no such file or folder")
     return None
 
@@ -150,12 +189,17 @@ def _model(name: str | None, base: Literal["full", "demo"]) -> BackboneRef:
     return found
 
 
-def _corpus(name: str | None, base: Literal["full", "demo"]) -> Corpus:
+def _corpus(name: str | None, base: Literal["full", "demo"], options: DataOptions) -> Corpus:
     if name is None and base == "demo":
+        if replace(options, sample=None) != _AS_FOUND:
+            raise UsageError(
+                "--text, --label, --group, --document and --splits go with --data, not with the demo's texts"
+            )
         return load_open_authors()
-    name = name or PRESETS["full"].data
-    folder, commit = _snapshot(name, "dataset")
-    return load_hub(folder, name.partition("@")[0], commit)
+    name, at, revision = (name or PRESETS["full"].data).partition("@")
+    repository, _, config = name.partition(":")
+    folder, commit = _snapshot(repository + at + revision, "dataset")
+    return load_hub(folder, name, commit, options, config or None)
 
 
 def _snapshot(name: str, kind: Literal["model", "dataset"]) -> tuple[Path, str]:

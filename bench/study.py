@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,15 +13,16 @@ from safetensors import SafetensorError
 
 import methods
 from bench import console, resume
-from bench.data import SPLITS, text_hash, tokenise
+from bench.data import SPLITS, DataOptions, overview, text_hashes, tokenise
 from bench.errors import UsageError
 from bench.execution import baseline, child, execute, slots
 from bench.job import Job, examples_path
 from bench.machine import facts
 from bench.model import backbone
-from bench.sources import PRESETS, resolve
+from bench.sources import PRESETS, at_hand, resolve
 from bench.spec import CORE, DataRef, LearningRates, Study, TrainingSpec, Variant, parse_sweeps, variants
 from bench.store import baseline as kept
+from bench.store import speeds
 from bench.store.claims import Owner
 from bench.store.files import Store, is_uid, move_aside
 from bench.store.record import Backbone, Baseline, Data, Majority, RecordError, Sizes, alone
@@ -29,7 +30,11 @@ from bench.store.record import Backbone, Baseline, Data, Majority, RecordError, 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from bench.data import Corpus, Splits
+    from bench.data.frames import Split
     from bench.resume import Rerun
     from bench.sources import Sources
     from bench.spec import RunSpec
@@ -57,6 +62,7 @@ class Request:
     data: str | None = None
     categories: tuple[str, ...] | None = None
     train_size: int | None = None
+    reading: DataOptions = field(default_factory=DataOptions)
     epochs: int | None = None
     max_steps: int | None = None
     batch_size: int | None = None
@@ -110,7 +116,9 @@ def prepare(request: Request) -> Prepared:
     """Find the backbone and the texts and unfold the grid. Raises UsageError for what is wrong."""
     request.variants()
     device = facts.resolve_device(request.device)
-    sources = resolve(request.preset, request.model, request.data, request.categories, request.train_size)
+    sources = resolve(
+        *(request.preset, request.model, request.data, request.categories, request.train_size, request.reading)
+    )
     if sources.fallback:
         console.warn("This is not GPT-2 124M on AuthorMix", _explain(sources, sources.fallback))
     corpus = sources.corpus
@@ -139,6 +147,49 @@ def prepare(request: Request) -> Prepared:
     if request.save_adapters:
         _make("--save-adapters", request.save_adapters)
     return Prepared(study, sources, corpus, store)
+
+
+def estimate(request: Request) -> speeds.Estimate | None:
+    """Estimate a study without torch; None where the texts or the backbone's tokenizer aren't at hand.
+
+    Speeds are those of the records in the store that was named, and in those within `results`.
+    """
+    sources = at_hand(request.preset, request.model, request.data, request.reading)
+    if sources is None:
+        return None
+    corpus = sources.corpus.select(request.categories, request.train_size, request.reading.sample)
+    chosen = request.variants(sources.learning_rates)
+    found = overview.tokens(corpus, Path(sources.backbone.folder), request.max_length or sources.defaults.max_length)
+    if found is None:
+        return None
+    folders = {path.parent for path in Path("results").glob("*/*.json")} | {request.results or Path("results")}
+    records = [record for folder in folders if folder.is_dir() for record in Store(folder).read().records]
+    devices = ("cuda", "cpu") if request.device == "auto" else (request.device,)
+    on_each = [speeds.speeds(records, sources.backbone.revision, name, facts.processor()) for name in devices]
+    known = next(filter(None, on_each), {})
+    epochs: float = request.epochs or sources.defaults.epochs
+    if request.max_steps:
+        batches = -(-len(corpus.frames["train"]) // (request.batch_size or sources.defaults.batch_size))
+        epochs = min(epochs, request.max_steps / batches)
+    names = [variant.method for variant in chosen]
+    work = speeds.Work(**found, epochs=epochs)
+    return speeds.Estimate(
+        tokens=found,
+        seconds=speeds.study_seconds(names, len(request.seeds), work, known),
+        measured=sum(name in known for name in names),
+        variants=len(names),
+        runs=len(names) * len(request.seeds),
+    )
+
+
+def look(request: Request) -> tuple[Corpus, dict[Split, NDArray[np.int64]]]:
+    """Return the texts as a study would read them, and the length of each in the backbone's tokens."""
+    sources = resolve(
+        *(request.preset, request.model, request.data, request.categories, request.train_size, request.reading)
+    )
+    with console.progress("tokenising") as watch:
+        splits = tokenise(sources.corpus, backbone.tokenizer(sources.backbone), None, watch)
+    return sources.corpus, {split: getattr(splits, split).lengths for split in SPLITS}
 
 
 def _make(option: str, folder: Path) -> None:
@@ -229,10 +280,15 @@ def _run(prepared: Prepared, plan: resume.Plan, damaged: Sequence[Path], request
             return {}
         child.warm_up()
         model = prepared.sources.backbone
-        contents = backbone.contents(model)
-        splits = tokenise(prepared.corpus, backbone.tokenizer(model), prepared.study.training.max_length)
+        contents, tokenizer = backbone.contents(model), backbone.tokenizer(model)
+        with console.progress("tokenising") as watch:
+            splits = tokenise(prepared.corpus, tokenizer, prepared.study.training.max_length, watch)
         backbone.check_ids(model, contents, max(int(getattr(splits, split).ids.max()) for split in SPLITS))
         _say(model.name, contents)
+        if splits.train.types is not None and not tokenizer.num_special_tokens_to_add(pair=True):
+            console.say(f"{model.name}'s tokenizer puts nothing between the two texts of a pair.")
+        if prepared.corpus.understood and prepared.corpus.label != "style":  # our own columns go without saying
+            console.say(f"{prepared.corpus.name}: {prepared.corpus.understood}")
         jobs = _jobs(prepared, plan.todo, splits, owner.folder, request)
         placed = _placed(jobs, request, prepared.study.training.device)
         figures = _baseline(prepared, owner.folder) if request.baseline and jobs else None
@@ -313,7 +369,7 @@ def _set_aside(store: Store, owner: Owner, damaged: Sequence[Path]) -> None:
 def _jobs(prepared: Prepared, specs: Sequence[RunSpec], splits: Splits, scratch: Path, request: Request) -> list[Job]:
     """Write down what all runs read, and return a job for each run. Raises UsageError where the store refuses."""
     test = prepared.corpus.frames["test"]
-    examples = test.assign(text_hash=test["text"].map(text_hash))[EXAMPLE_COLUMNS]
+    examples = test.assign(text_hash=text_hashes(test))[EXAMPLE_COLUMNS]
     try:
         splits.save(scratch)
         examples.to_parquet(examples_path(scratch), index=False)
@@ -384,6 +440,8 @@ def _shared(
             repeated=Sizes(**corpus.repeated),
             truncated=truncated,
             notes=list(corpus.notes),
+            label=corpus.label,
+            group=corpus.group,
         ),
         environment=facts.environment(study.training.device, facts.command_line()),
     )

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import pytest
 from commands import ROOT, add_package, call, environment
 from record_factory import DEMO, build_store
+from small import write_texts
 
 import methods
 from methods import contract
@@ -102,6 +103,8 @@ def test_a_command_works_as_it_is_shown(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     words = shlex.split(command)
+    if "PATH" in words:
+        write_texts(tmp_path / "PATH")
     if words[:4] == ["python", "-m", "bench", "run"]:
         request.getfixturevalue("readmes_method")
         assert call(monkeypatch, *words[3:], "--dry-run") == 0

@@ -59,3 +59,14 @@ def collate(
         ids[position, : len(text)] = text
         mask[position, : len(text)] = 1
     return ids, mask, split.labels[rows]
+
+
+def collate_types(split: TokenSplit, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Which text of its pair each token of the rows belongs to [b, t], 0 for padding; None where texts aren't pairs."""
+    if split.types is None:
+        return None
+    found = np.zeros((len(rows), int(split.lengths[rows].max())), dtype=np.int64)
+    for position, row in enumerate(rows):
+        types = split.types[split.offsets[row] : split.offsets[row + 1]]
+        found[position, : len(types)] = types
+    return found

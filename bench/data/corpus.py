@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from bench.data.frames import SPLITS, subset, text_hash
+import numpy as np
+
+from bench.data.frames import PAIR, SPLITS, strings, subset, text_keys
 from bench.data.splitting import split_by_hash
 from bench.errors import UsageError
-from bench.labels import lookalikes
+from bench.labels import Noun, group_noun, label_noun, lookalikes
 from methods import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import pandas as pd
+    from numpy.typing import NDArray
 
-    from bench.data.frames import Split
+from bench.data.frames import Split
 
 Source = Literal["hub", "local", "embedded"]
 
@@ -28,13 +33,17 @@ _NAMED = 12
 """So many names a note tells."""
 _LONGEST = 80
 """So many characters of each."""
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """The three splits as frames with the columns text, style, category and document.
+    """The three splits as frames with the columns text, style (the label), category (the group) and document.
 
-    `revision` is a commit on the Hub, else None; `said` is what was noted when the splits were made.
+    A further column `pair` has the second text where texts are pairs; category is None throughout where the data has no
+    groups. `revision` is a commit on the Hub, else None; `said` is what was noted when the splits were made. `label`
+    and `group` are what the data calls the two, `class_names` the order of the labels where the data has one, and
+    `understood` tells in one line how the data was read.
     """
 
     name: str
@@ -42,27 +51,41 @@ class Corpus:
     revision: str | None
     frames: dict[Split, pd.DataFrame]
     said: tuple[str, ...] = ()
+    label: str = "style"
+    group: str | None = "category"
+    class_names: tuple[str, ...] | None = None
+    understood: str | None = None
 
     @cached_property
     def styles(self) -> tuple[str, ...]:
-        """Sorted; a style's position is its label."""
-        return tuple(sorted(set(self.frames["train"]["style"])))
+        """The labels in the order of the class names, else by value where all are numbers, else by name.
+
+        A style's position is its index in the model's output.
+        """
+        there = set(self.frames["train"]["style"])
+        if self.class_names is not None:
+            return tuple(name for name in self.class_names if name in there)
+        return in_order(there)
 
     @cached_property
     def categories(self) -> tuple[str, ...]:
-        """Sorted names of the categories in any split."""
-        return tuple(sorted({name for rows in self.frames.values() for name in rows["category"]}))
+        """Sorted names of the categories in any split; empty where the data has no groups."""
+        return tuple(sorted({name for rows in self.frames.values() for name in rows["category"]} - {None}))
 
     @cached_property
     def duplicates(self) -> int:
         """How many different texts stand in more than one split."""
-        splits = Counter(text for rows in self.frames.values() for text in set(rows["text"]))
-        return sum(count > 1 for count in splits.values())
+        _, counts = np.unique(np.concatenate([np.unique(keys) for keys in self._keys.values()]), return_counts=True)
+        return int((counts > 1).sum())
 
     @cached_property
     def repeated(self) -> dict[Split, int]:
         """How many passages of each split have a text that stands earlier in the same split."""
-        return {split: int(rows["text"].duplicated().sum()) for split, rows in self.frames.items()}
+        return {split: len(keys) - len(np.unique(keys)) for split, keys in self._keys.items()}
+
+    @cached_property
+    def _keys(self) -> dict[Split, NDArray[np.uint64]]:
+        return {split: text_keys(rows) for split, rows in self.frames.items()}
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
@@ -70,31 +93,45 @@ class Corpus:
         missing = ((split, set(self.styles) - set(self.frames[split]["style"])) for split in SPLITS[1:])
         return (
             *self.said,
-            *(_lacking(split, styles, len(self.styles)) for split, styles in missing if styles),
-            *_alike("style", self.styles),
-            *_alike("category", self.categories),
+            *(_lacking(split, styles, len(self.styles), self._labels) for split, styles in missing if styles),
+            *_alike(self._labels.one, self.styles),
+            *_alike(group_noun(self.group).one, self.categories),
         )
+
+    @property
+    def _labels(self) -> Noun:
+        return label_noun(self.label)
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over every passage's split, text, style and category, in order."""
+        """SHA-256 over every passage's split, text, style and category, in order; and the labels' order, if it isn't
+        that of their names."""
         digest = hashlib.sha256()
         for split in SPLITS:
-            for row in self.frames[split][["text", "style", "category"]].itertuples(index=False):
+            rows = self.frames[split]
+            columns = [name for name in ("text", PAIR, "style", "category") if name in rows]
+            for row in zip(*(strings(rows[name]) for name in columns), strict=True):
                 digest.update(json.dumps([split, *row]).encode() + b"\n")
+        if list(self.styles) != sorted(self.styles):
+            digest.update(json.dumps(self.styles).encode() + b"\n")
         return digest.hexdigest()
 
-    def select(self, categories: Sequence[str] | None = None, train_size: int | None = None) -> Corpus:
+    def select(
+        self, categories: Sequence[str] | None = None, train_size: int | None = None, sample: int | None = None
+    ) -> Corpus:
         """Keep some categories, and of the train passages `train_size`, each style keeping its share (at least one).
 
-        Which passages stay is decided by their hashes: the same on every machine and for every seed.
-        Categories without validation passages get a tenth of their train passages as such, which is noted.
+        Of all passages `sample` are kept before that, each split and each style in it keeping its share. Which passages
+        stay is decided by their hashes: the same on every machine and for every seed. Categories without validation
+        passages get a tenth of their train passages as such, which is noted.
         Raises UsageError for an unknown category, for what leaves fewer than two styles, and for an impossible size.
         """
         chosen = self if categories is None else self._of(categories)
+        if sample is not None:
+            chosen = chosen._sampled(sample)
         if train_size is None:
             return chosen
-        return replace(chosen, frames={**chosen.frames, "train": _stratified(chosen.frames["train"], train_size)})
+        return replace(chosen, frames={**chosen.frames, "train": chosen._smaller(train_size)})
 
     def majority(self) -> tuple[str, float]:
         """Train's most frequent style (the first by name among equals) and the accuracy on test of always naming it."""
@@ -102,34 +139,77 @@ class Corpus:
         style = min(counts, key=lambda name: (-counts[name], name))
         return style, float((self.frames["test"]["style"] == style).mean())
 
+    def _smaller(self, size: int) -> pd.DataFrame:
+        rows = self.frames["train"]
+        styles = rows["style"].nunique()
+        if not styles <= size <= len(rows):
+            raise UsageError(
+                f"--train-size {size}: there are {len(rows)} train passages of {styles} {self._labels.many}; "
+                f"take a number from {styles} to {len(rows)}"
+            )
+        return _stratified(rows, size)
+
+    def _sampled(self, size: int) -> Corpus:
+        sizes = Counter({split: len(rows) for split, rows in self.frames.items()})
+        if size >= sizes.total():
+            return self
+        styles = self.frames["train"]["style"].nunique()
+        quotas = _quotas(sizes, size) if size >= len(sizes) else {}
+        if quotas.get("train", 0) < styles:
+            raise UsageError(
+                f"--sample {size}: train would lack some of {styles} {self._labels.many}; take a larger one"
+            )
+        frames = {split: _stratified(rows, quotas[split]) for split, rows in self.frames.items()}
+        said = f"A sample: {size:,} of {sizes.total():,} passages, each split and {self._labels.one} in its share."
+        return replace(self, frames=frames, said=(*self.said, said))
+
     def _of(self, categories: Sequence[str]) -> Corpus:
+        if not self.categories:
+            raise UsageError(f"--category: {self.name} has no groups; --group names the column that has them")
         for name in categories:
             if name not in self.categories:
                 raise UsageError(
-                    f"no category {name!r} in {self.name}{did_you_mean(name, self.categories)}; "
+                    f"no {group_noun(self.group).one} {name!r} in {self.name}{did_you_mean(name, self.categories)}; "
                     f"it has {', '.join(self.categories)}"
                 )
         frames = {split: subset(rows, rows["category"].isin(categories)) for split, rows in self.frames.items()}
-        chosen = ", ".join(categories)
+        chosen, group = ", ".join(categories), group_noun(self.group).one
         said = self.said
         if frames["validation"].empty:
             frames |= {**split_by_hash(frames["train"], ("validation",)), "test": frames["test"]}
-            said += (f"No validation passages in the category {chosen}: a tenth of the train passages stand in.",)
+            said += (f"No validation passages in the {group} {chosen}: a tenth of the train passages stand in.",)
         for split in SPLITS:
             if frames[split].empty:
-                raise UsageError(f"{self.name} has no {split} passages in the category {chosen}; choose more of them")
+                raise UsageError(f"{self.name} has no {split} passages in the {group} {chosen}; choose more of them")
         styles = sorted(set(frames["train"]["style"]))
         if len(styles) < 2:
-            raise UsageError(f"in {self.name} the category {chosen} has one style only ({styles[0]}); two are needed")
+            raise UsageError(
+                f"in {self.name} the {group} {chosen} has one {self._labels.one} only ({styles[0]}); two are needed"
+            )
         strange = sorted((set(frames["validation"]["style"]) | set(frames["test"]["style"])) - set(styles))
         if strange:
-            raise UsageError(f"{self.name} has no train passages of {strange[0]!r} in the category {chosen}")
+            raise UsageError(f"{self.name} has no train passages of {strange[0]!r} in the {group} {chosen}")
         return replace(self, frames=frames, said=said)
 
 
-def _lacking(split: Split, styles: set[str], of: int) -> str:
+def in_order(labels: Iterable[str]) -> tuple[str, ...]:
+    """Sort labels by value where all are numbers, else by name."""
+    there = sorted(labels)
+    if all(map(_NUMBER.fullmatch, there)):
+        there.sort(key=Decimal)
+    return tuple(there)
+
+
+def fractions(labels: set[str]) -> set[str]:
+    """The labels that aren't whole numbers, where all are numbers: these are no classes."""
+    if not all(map(_NUMBER.fullmatch, labels)):
+        return set()
+    return {label for label in labels if Decimal(label) % 1}
+
+
+def _lacking(split: Split, styles: set[str], of: int, labels: Noun) -> str:
     figures = "its accuracy and loss say" if split == "validation" else "the scores say"
-    share = f"{len(styles)} of {of} styles ({_list(sorted(styles))})"
+    share = f"{len(styles)} of {of} {labels.many} ({_list(sorted(styles))})"
     return f"The {split} split has no passages of {share}: {figures} nothing about them."
 
 
@@ -149,23 +229,18 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _stratified(rows: pd.DataFrame, size: int) -> pd.DataFrame:
-    counts = Counter(rows["style"])
-    if not len(counts) <= size <= len(rows):
-        raise UsageError(
-            f"--train-size {size}: there are {len(rows)} train passages of {len(counts)} styles; "
-            f"take a number from {len(counts)} to {len(rows)}"
-        )
-    quotas = _quotas(counts, size)
-    by_hash = rows["text"].map(text_hash).sort_values(kind="stable").index
-    ranks = rows["style"].loc[by_hash].groupby(rows["style"]).cumcount().sort_index()
+    quotas = _quotas(Counter(rows["style"]), size)
+    by_hash = np.argsort(text_keys(rows), kind="stable")
+    ranks = rows["style"].iloc[by_hash].groupby(rows["style"]).cumcount().sort_index()
     return subset(rows, ranks < rows["style"].map(quotas))
 
 
-def _quotas(counts: Counter[str], size: int) -> dict[str, int]:
-    """Share `size` out in proportion to the counts, one for each style before all.
+def _quotas(counts: Counter[Any], size: int) -> dict[Any, int]:
+    """Share `size` out in proportion to the counts, one for each before all, the largest first.
 
-    By Webster's method (highest of count / (2·quota + 1) first): a larger `size` never takes a passage away.
+    By Webster's method (highest of count / (2·quota + 1) first): a larger `size` never takes anything away.
     """
-    claims = sorted((-count / (2 * quota + 1), style) for style, count in counts.items() for quota in range(1, count))
-    won = Counter(style for _, style in claims[: size - len(counts)])
-    return {style: 1 + won[style] for style in counts}
+    first = sorted(counts, key=lambda name: (-counts[name], name))[:size]
+    claims = sorted((-count / (2 * quota + 1), name) for name, count in counts.items() for quota in range(1, count))
+    won = Counter(name for _, name in claims[: size - len(first)])
+    return {name: (name in first) + won[name] for name in counts}

@@ -1,169 +1,175 @@
-"""Passages out of one jsonl, json, csv or parquet file, each checked, with errors that name file, row and column."""
+"""Passages out of one file, each checked, with errors that name file, row and column."""
 
 from __future__ import annotations
 
-import csv
-import json
+import math
+import re
+from array import array
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+import pandas as pd
+
+from bench.data import tables
+from bench.data.frames import COLUMNS, PAIR
 from bench.errors import UsageError
-from methods import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Sequence
     from pathlib import Path
 
-    import pyarrow
+    from numpy.typing import NDArray
 
-csv.field_size_limit(2**31 - 1)  # the module's own limit of 131,072 characters is meant for other things than texts
+    from bench.data.columns import Columns
 
-SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
-REQUIRED = ("text", "style", "category")
+HIDDEN = "-1"
+"""The label of texts whose label isn't told, as in the test splits of GLUE."""
 
-
-class Passage(NamedTuple):
-    """One text and where it stands."""
-
-    text: str
-    style: str
-    category: str
-    document: str | None
-    where: str
+_CHUNK = 8192
+_INTEGER = re.compile(r"-?\d+", re.ASCII)
 
 
-def read(path: Path) -> list[Passage]:
+class Rows(NamedTuple):
+    """A file's passages, in its order: `frame` has the columns of `frames.COLUMNS`, and the pair's second text if
+    texts are pairs; `numbers` [n] tell where in the file each stands."""
+
+    frame: pd.DataFrame
+    numbers: NDArray[np.int64]
+    path: Path
+
+    def where(self, position: int) -> str:
+        """Name the file and the row of a passage."""
+        return f"{self.path}, {tables.unit(self.path)} {self.numbers[position]}"
+
+
+class _Bad(Exception):
+    """What is wrong with a cell."""
+
+
+def read(path: Path, columns: Columns, class_names: Sequence[str] | None = None) -> Rows:
     """Read and check every row of the file.
 
-    A row counts from 1: a line in jsonl, an element in json, a row of data (without the header) in csv and parquet.
-    A style, category or document may be an integer and is then taken as its digits; a text must be a string. In csv
-    nothing stands for a missing value: "NA" is a text of two letters. Raises UsageError.
+    A text must be a string, and not blank. A label, group or document may also be a whole number or a boolean and is
+    then called by its digits, or true and false; with `class_names`, a label is one of these or a place among them. In
+    csv nothing stands for a missing value: "NA" is a text of two letters. Raises UsageError.
     """
-    reader = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".parquet": _parquet}.get(path.suffix.lower())
-    if reader is None:
-        raise UsageError(f"{path}: unknown type of file; use {', '.join(SUFFIXES)}")
-    unit = "line" if reader is _jsonl else "row"
-    try:
-        passages = [_passage(row, f"{path}, {unit} {number}") for number, row in reader(path)]
-    except OSError as error:
-        raise UsageError(f"{path}: can't be read: {error.strerror or error}") from error
-    if not passages:
-        raise UsageError(f"{path}: no rows")
-    return passages
+    first, second = columns.text[0], columns.text[1] if len(columns.text) > 1 else None
+    texts, pairs = _Strings(), _Strings()
+    names: list[list[str | None]] = [[], [], []]
+    labels, groups, documents = names
+    seen: dict[tuple[str, type, Any], str | None] = {}
+    numbers = array("q")
+    column: str | None = first
 
+    def name(role: str, value: Any) -> str | None:  # noqa: ANN401
+        key = (role, type(value), value)
+        try:
+            return seen[key]
+        except (KeyError, TypeError):
+            found = _document(value) if role == "document" else _name(value, class_names if role == "label" else None)
+            return seen.setdefault(key, found)
 
-def _passage(row: dict[str, Any], where: str) -> Passage:
-    _check_header(row, where)
-    text, style, category = (_string(row[column], where, column) for column in REQUIRED)
-    document = row.get("document")
-    if document in (None, ""):
-        return Passage(text, style, category, None, where)
-    return Passage(text, style, category, _string(document, where, "document"), where)
-
-
-def _check_header(names: Iterable[str], where: str) -> None:
-    found = [_utf8(name, where) for name in names]
-    for column in REQUIRED:
-        if column not in found:
+    for number, row in tables.rows(path, columns.names()):
+        try:
+            texts.add(_text(row[column := first]))
+            if second is not None:
+                pairs.add(_text(row[column := second]))
+            labels.append(name("label", row[column := columns.label]))
+            groups.append(None if columns.group is None else name("group", row[column := columns.group]))
+            column = columns.document
+            documents.append(None if column is None else name("document", row.get(column)))
+        except KeyError as error:
             raise UsageError(
-                f"{where}: no column {column!r}{did_you_mean(column, found)}; "
-                f"the columns are {', '.join(found) or 'none'}"
-            )
+                f"{path}, {tables.unit(path)} {number}: no column {column!r}; the columns are "
+                f"{', '.join(tables.utf8(other, str(path)) for other in row) or 'none'}"
+            ) from error
+        except _Bad as error:
+            raise UsageError(f"{path}, {tables.unit(path)} {number}, column {column}: {error}") from error
+        numbers.append(number)
+    if not numbers:
+        raise UsageError(f"{path}: no rows")
+    cells = {"text": texts.column(), **({PAIR: pairs.column()} if second is not None else {})}
+    cells |= {column: pd.Series(found, dtype=object) for column, found in zip(COLUMNS[1:], names, strict=True)}
+    return Rows(pd.DataFrame(cells), np.array(numbers, dtype=np.int64), path)
 
 
-def _string(value: object, where: str, column: str) -> str:
-    if column != "text" and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+class _Strings:
+    """Strings by the million, which take little more than their bytes."""
+
+    def __init__(self) -> None:
+        self._recent: list[str] = []
+        self._chunks: list[Any] = []
+
+    def add(self, text: str) -> None:
+        self._recent.append(text)
+        if len(self._recent) == _CHUNK:
+            self._pack()
+
+    def column(self) -> pd.Series:
+        import pyarrow as pa
+
+        self._pack()
+        whole = pa.chunked_array(self._chunks, pa.large_string())
+        return pd.Series(pd.array(whole, dtype="string[pyarrow]"))
+
+    def _pack(self) -> None:
+        import pyarrow as pa
+
+        self._chunks.append(pa.array(self._recent, pa.large_string()))
+        self._recent = []
+
+
+def _text(value: object) -> str:
     if not isinstance(value, str):
         shown = "null" if value is None else f"{type(value).__name__} {value!r}"
-        raise UsageError(f"{where}, column {column}: {shown:.60} where a string is needed")
-    if not value.strip():
-        raise UsageError(f"{where}, column {column}: blank")
-    return _utf8(value, f"{where}, column {column}")
+        raise _Bad(f"{shown:.60} where a string is needed")
+    return _string(value)
 
 
-def _utf8(value: str, where: str) -> str:
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(f"{where}: not UTF-8 (character {error.start + 1})") from error
-    return value
-
-
-def _open_text(path: Path) -> Iterator[str]:
-    """The file's lines; bytes that aren't UTF-8 become surrogates, so that their row and column can be named."""
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        yield from file
-
-
-def _jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(_open_text(path), start=1):
-        if line.strip():
-            yield number, _object(_parsed(line, f"{path}, line {number}"), f"{path}, line {number}")
-
-
-def _json(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """One array of objects, or one object a line."""
-    content = "".join(_open_text(path))
-    if not content.lstrip().startswith("["):
-        yield from _jsonl(path)
-        return
-    values = _parsed(content, str(path))
-    assert isinstance(values, list)
-    for number, value in enumerate(values, start=1):
-        yield number, _object(value, f"{path}, row {number}")
-
-
-def _parsed(content: str, where: str) -> object:
-    try:
-        return json.loads(content)
-    except json.JSONDecodeError as error:
-        _utf8(content, where)
-        raise UsageError(f"{where}: malformed JSON: {error.msg} (line {error.lineno}, column {error.colno})") from error
-
-
-def _object(value: object, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise UsageError(f"{where}: {type(value).__name__} where an object with text, style and category is needed")
-    return value
-
-
-def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    lines = csv.reader(_open_text(path), strict=True)
-    number = 0
-    try:
-        header = next(lines, [])
-        _check_header(header, f"{path}, header")
-        for number, fields in enumerate(filter(None, lines), start=1):
-            if len(fields) != len(header):
-                raise UsageError(f"{path}, row {number}: {len(fields)} fields where the header has {len(header)}")
-            yield number, dict(zip(header, fields, strict=True))
-    except csv.Error as error:
-        raise UsageError(f"{path}, row {number + 1}: malformed CSV: {error}") from error
-
-
-def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with path.open("rb") as file:
+def _string(value: str) -> str:
+    if not value or value.isspace():
+        raise _Bad("blank")
+    if not value.isascii():
         try:
-            table = pq.ParquetFile(file).read()
-        except (pa.ArrowInvalid, OSError) as error:  # by OSError, too, pyarrow says that the content is wrong
-            raise UsageError(f"{path}: not a Parquet file that can be read: {str(error).splitlines()[0]}") from error
-    _check_header(table.column_names, f"{path}, schema")
-    kept = [name for name in (*REQUIRED, "document") if name in table.column_names]
-    columns = [_values(table[name]) for name in kept]
-    for number, values in enumerate(zip(*columns, strict=True), start=1):
-        yield number, dict(zip(kept, values, strict=True))
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise _Bad(f"not UTF-8 (character {error.start + 1})") from error
+    return value
 
 
-def _values(column: pyarrow.ChunkedArray) -> list[Any]:
-    """The column's values; strings by way of their bytes, since those needn't be UTF-8."""
-    import pyarrow as pa
+def _name(value: object, class_names: Sequence[str] | None) -> str:
+    """What a label, group or document is called."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        raise _Bad("null where a name or a whole number is needed")
+    if class_names is not None and not isinstance(value, bool):
+        return _class_name(value, class_names)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return _string(value)
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+        return str(int(value))
+    if isinstance(value, float):
+        raise _Bad(f"{value} isn't whole; labels are classes, and there is no regression here")
+    if isinstance(value, list):
+        raise _Bad(f"a list, {value!r:.40}, where one name or whole number is needed; texts have one label each")
+    raise _Bad(f"{type(value).__name__} {value!r:.40} where a name or a whole number is needed")
 
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        return list(column.to_pylist())
-    content = column.cast(pa.large_binary()).to_pylist()
-    return [None if value is None else value.decode(errors="surrogateescape") for value in content]
+
+def _class_name(value: object, names: Sequence[str]) -> str:
+    if isinstance(value, str) and value in names:
+        return value
+    place = _name(value, None)
+    if not _INTEGER.fullmatch(place):
+        raise _Bad(f"{place!r:.60} is none of the class names: {', '.join(names[:12])}")
+    if place == HIDDEN:
+        return HIDDEN
+    if not 0 <= int(place) < len(names):
+        raise _Bad(f"class {place}, and the class names are those of 0 to {len(names) - 1}: {', '.join(names[:12])}")
+    return _string(names[int(place)])
+
+
+def _document(value: object) -> str | None:
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return _name(value, None)

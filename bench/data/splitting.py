@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from bench.data.frames import SPLITS, subset, text_hash
+from bench.data.frames import SPLITS, subset, text_key, text_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.data.frames import Split
+    from numpy.typing import NDArray
 
-Unit: TypeAlias = tuple[str, str]
-"""What stays in one split: ("document", its name), or ("text", itself) where a text belongs to no document."""
+    from bench.data.frames import Split
 
 
 def split_by_hash(rows: pd.DataFrame, held_out: Sequence[Split] = ("test", "validation")) -> dict[Split, pd.DataFrame]:
@@ -24,54 +23,88 @@ def split_by_hash(rows: pd.DataFrame, held_out: Sequence[Split] = ("test", "vali
     No text and no document is in two splits, so that a tenth is met as nearly as the documents' sizes allow. Train
     keeps something of every style; one with too few texts or documents is missing from a split that is held out.
     """
-    units = _units(rows)
-    sizes: dict[str, Counter[Unit]] = defaultdict(Counter)
-    for style, _, unit in set(zip(rows["style"], rows["text"], units, strict=True)):
-        sizes[style][unit] += 1
-    belongs = _held_out(sizes, held_out)
-    placed = pd.Series([belongs.get(unit, "train") for unit in units], index=rows.index)
-    return {split: subset(rows, placed == split) for split in SPLITS}
+    keys = text_keys(rows)
+    units = _units(keys, rows["document"])
+    styles, names = pd.factorize(rows["style"], sort=True)
+    order = np.lexsort((keys, units, styles))
+    order = order[_changes(styles[order], keys[order], units[order])]  # each different text of a style once
+    style, unit = styles[order], units[order]
+    first = np.flatnonzero(_changes(style, unit))
+    sizes = np.diff(np.append(first, len(order)))
+    belongs = _held_out(style[first], unit[first], sizes, len(names), held_out)[units]
+    places: dict[Split, int] = {split: place for place, split in enumerate(held_out, start=1)} | {"train": 0}
+    return {split: subset(rows, pd.Series(belongs == places.get(split, -1), index=rows.index)) for split in SPLITS}
 
 
-def _units(rows: pd.DataFrame) -> list[Unit]:
-    """Each row's unit; documents that share a text are one unit, called by the first of their names."""
-    first: dict[Unit, Unit] = {}
-
-    def find(unit: Unit) -> Unit:
-        while (above := first.setdefault(unit, unit)) != unit:
-            first[unit] = unit = first[above]
-        return unit
-
-    for text, document in zip(rows["text"], rows["document"], strict=True):
-        one = find(("text", text))
-        if document is not None:
-            low, high = sorted((one, find(("document", document))))
-            first[high] = low
-    return [find(("text", text)) for text in rows["text"]]
+def _changes(*columns: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where a row differs from the one before it in any of the columns; the first does."""
+    differs = np.ones(len(columns[0]), dtype=bool)
+    differs[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+    return differs
 
 
-def _held_out(sizes: dict[str, Counter[Unit]], splits: Sequence[Split]) -> dict[Unit, Split]:
-    """Choose the units that leave train; `sizes` has for each style its units' different texts.
+def _units(keys: NDArray[np.uint64], documents: pd.Series) -> NDArray[np.int64]:
+    """What stays in one split, as a number for each row [n]: a document, or a text that belongs to none.
 
-    In the order of hashes, a unit is taken where that brings its style nearer to a tenth; where none does, the smallest
-    is. A style's last unit stays.
+    Documents that share a text are one unit, called by the first of their names. Units are numbered in the order of the
+    hashes of their names.
     """
-    styles: dict[Unit, list[str]] = defaultdict(list)
-    for style, own in sizes.items():
-        for unit in own:
-            styles[unit].append(style)
-    left = Counter({style: len(own) for style, own in sizes.items()})
-    belongs: dict[Unit, Split] = {}
-    for split in splits:
-        for _, own in sorted(sizes.items()):
-            aim = max(1, (own.total() + 5) // 10)
-            have = sum(size for unit, size in own.items() if belongs.get(unit) == split)
-            free = sorted(own.keys() - belongs.keys(), key=lambda unit: (text_hash(unit[1]), unit))
-            smallest_first = sorted(free, key=lambda unit: own[unit])
-            for unit, nearer in [*((unit, True) for unit in free), *((unit, False) for unit in smallest_first)]:
-                wanted = abs(have + own[unit] - aim) < abs(have - aim) if nearer else have == 0
-                if wanted and all(left[other] > 1 for other in styles[unit]):
-                    belongs[unit] = split
-                    left.subtract(styles[unit])
-                    have += own[unit]
+    distinct, text = np.unique(keys, return_inverse=True)
+    known = documents.notna().to_numpy()
+    if not known.any():
+        return text.astype(np.int64)
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    document, names = pd.factorize(documents[known], sort=True)
+    nodes = len(distinct) + len(names)
+    edges = coo_matrix((np.ones(len(document)), (text[known], len(distinct) + document)), shape=(nodes, nodes))
+    count, component = connected_components(edges, directed=False)
+    order, is_text = np.zeros(count, dtype=np.uint64), np.ones(count, dtype=bool)
+    order[component[: len(distinct)]] = distinct
+    for place in reversed(range(len(names))):
+        unit = component[len(distinct) + place]
+        order[unit], is_text[unit] = text_key(names[place]), False
+    rank = np.empty(count, dtype=np.int64)
+    rank[np.lexsort((is_text, order))] = np.arange(count)
+    return np.asarray(rank[component[text]])
+
+
+def _held_out(
+    style: NDArray[np.int64], unit: NDArray[np.int64], size: NDArray[np.int64], styles: int, splits: Sequence[Split]
+) -> NDArray[np.int8]:
+    """Choose the units that leave train: for each the place of its split in `splits`, from 1, and 0 for train.
+
+    The three arrays, sorted by style and then by unit, have for each style its units and how many different texts these
+    have of it. In the order of units, one is taken where that brings its style nearer to a tenth; where none does, the
+    smallest is. A style's last unit stays.
+    """
+    belongs = np.zeros(unit.max() + 1, dtype=np.int8)
+    left = np.bincount(style, minlength=styles)
+    by_unit = np.argsort(unit, kind="stable")
+    begins = np.searchsorted(unit[by_unit], np.arange(len(belongs) + 1))
+    bounds = np.searchsorted(style, np.arange(styles + 1))
+
+    def taken(place: int, split: int) -> bool:
+        others = style[by_unit[begins[unit[place]] : begins[unit[place] + 1]]]
+        if (left[others] <= 1).any():
+            return False
+        belongs[unit[place]] = split
+        left[others] -= 1
+        return True
+
+    for split in range(1, len(splits) + 1):
+        for one in range(styles):
+            own = np.arange(bounds[one], bounds[one + 1])
+            aim = max(1, (int(size[own].sum()) + 5) // 10)
+            have = int(size[own][belongs[unit[own]] == split].sum())
+            free = own[belongs[unit[own]] == 0]
+            for place in free:
+                if have >= aim:
+                    break
+                if abs(have + size[place] - aim) < abs(have - aim) and taken(place, split):
+                    have += int(size[place])
+            for place in free[np.argsort(size[free], kind="stable")] if have == 0 else ():
+                if taken(place, split):
+                    break
     return belongs

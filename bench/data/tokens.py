@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bench.data.frames import SPLITS
+from bench.data.frames import PAIR, SPLITS
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerFast
 
     from bench.data.corpus import Corpus
-    from bench.data.frames import Split
 
 _FILE = "splits.safetensors"
-_ARRAYS = ("ids", "offsets", "labels")
+_ARRAYS = ("ids", "offsets", "labels", "types")
+_PORTION = 4096
+
+Watch = Callable[[int, int], None]
+
+
+def _unwatched(done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, eq=False)
 class TokenSplit:
-    """The texts of a split, end to end: text i is ids[offsets[i]:offsets[i + 1]]."""
+    """The texts of a split, end to end: text i is ids[offsets[i]:offsets[i + 1]].
+
+    Where texts are pairs, `types` tells of each token which of the two it belongs to, as the tokenizer does it.
+    """
 
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
     labels: NDArray[np.int64]
+    types: NDArray[np.int8] | None = None
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
@@ -62,7 +75,8 @@ class Splits:
         from safetensors.numpy import save_file
 
         arrays = {f"{split}.{name}": getattr(getattr(self, split), name) for split in SPLITS for name in _ARRAYS}
-        save_file({**arrays, "truncated": np.array([self.truncated])}, folder / _FILE)
+        there = {name: array for name, array in arrays.items() if array is not None}
+        save_file({**there, "truncated": np.array([self.truncated])}, folder / _FILE)
 
     @classmethod
     def load(cls, folder: Path) -> Splits:
@@ -70,40 +84,67 @@ class Splits:
         from safetensors.numpy import load_file
 
         arrays = load_file(folder / _FILE)
-        splits = {split: TokenSplit(*(arrays[f"{split}.{name}"] for name in _ARRAYS)) for split in SPLITS}
+        splits = {split: TokenSplit(*(arrays.get(f"{split}.{name}") for name in _ARRAYS)) for split in SPLITS}
         return cls(**splits, truncated=int(arrays["truncated"][0]))
 
 
-def tokenise(corpus: Corpus, tokenizer: PreTrainedTokenizerFast, max_length: int) -> Splits:
-    """Tokenise every text as the model expects it, and cut it to `max_length` tokens.
+def tokenise(
+    corpus: Corpus, tokenizer: PreTrainedTokenizerFast, max_length: int | None, watch: Watch = _unwatched
+) -> Splits:
+    """Tokenise every text as the model expects it, and cut it to `max_length` tokens, if that isn't None.
 
-    What the tokenizer puts around a text by itself (GPT-2's nothing, BERT's [CLS] and [SEP]) is there; what looks like
-    a special token inside a text is taken as ordinary characters, so that none is mistaken for padding.
+    What the tokenizer puts around a text by itself (GPT-2's nothing, BERT's [CLS] and [SEP]) is there, and so is what
+    it puts between the texts of a pair; of a pair, the longer text is cut first. What looks like a special token inside
+    a text is taken as ordinary characters, so that none is mistaken for padding. `watch` is told how many texts of how
+    many are done. The tokenizer's own threads share each portion of the texts.
     Raises UsageError where a text has no tokens.
     """
     label = {style: position for position, style in enumerate(corpus.styles)}
+    total, done = sum(map(len, corpus.frames.values())), 0
     splits, truncated = {}, 0
     for split in SPLITS:
         rows = corpus.frames[split]
-        encoded = _encode(rows["text"].tolist(), tokenizer, split)
-        too_long = [i for i, ids in enumerate(encoded) if len(ids) > max_length]
-        truncated += len(too_long)
-        for i in too_long:
-            encoded[i] = tokenizer(rows["text"][i], split_special_tokens=True, truncation=True, max_length=max_length)[
-                "input_ids"
-            ]
+        portions = []
+        for start in range(0, len(rows), _PORTION):
+            portion = rows.iloc[start : start + _PORTION]
+            portions.append(_encode(portion, tokenizer, max_length, f"{split} passage", start))
+            watch(done := done + len(portion), total)
+        lengths = np.concatenate([np.zeros(1, dtype=np.int64), *(portion.lengths for portion in portions)])
         splits[split] = TokenSplit(
-            ids=np.concatenate([np.asarray(ids, dtype=np.int32) for ids in encoded]),
-            offsets=np.cumsum([0, *map(len, encoded)], dtype=np.int64),
+            ids=np.concatenate([portion.ids for portion in portions]),
+            offsets=np.cumsum(lengths),
             labels=np.array([label[style] for style in rows["style"]], dtype=np.int64),
+            types=np.concatenate([portion.types for portion in portions]) if PAIR in rows else None,
         )
+        truncated += sum(portion.truncated for portion in portions)
     return Splits(**splits, truncated=truncated)
 
 
-def _encode(texts: list[str], tokenizer: PreTrainedTokenizerFast, split: Split) -> list[list[int]]:
-    encoded: list[list[int]] = tokenizer(texts, split_special_tokens=True, verbose=False)["input_ids"]
-    least = tokenizer.num_special_tokens_to_add()
-    for i, ids in enumerate(encoded):
-        if len(ids) <= least:
-            raise UsageError(f"the tokenizer produces no tokens for {split} passage {i + 1}, {texts[i][:40]!r}")
-    return encoded
+class _Portion(NamedTuple):
+    ids: NDArray[np.int32]
+    types: NDArray[np.int8]
+    lengths: NDArray[np.int64]
+    truncated: int
+
+
+def _encode(
+    rows: pd.DataFrame, tokenizer: PreTrainedTokenizerFast, max_length: int | None, what: str, start: int
+) -> _Portion:
+    texts = [rows[column].tolist() for column in ("text", PAIR) if column in rows]
+    options: dict[str, Any] = {"split_special_tokens": True, "return_token_type_ids": True}
+    encoded = tokenizer(*texts, **options, verbose=False)
+    ids, types = encoded["input_ids"], encoded["token_type_ids"]
+    least = tokenizer.num_special_tokens_to_add(pair=len(texts) > 1)
+    for i, text in enumerate(ids):
+        if len(text) <= least:
+            raise UsageError(f"the tokenizer produces no tokens for {what} {start + i + 1}, {texts[0][i][:40]!r}")
+    too_long = [i for i, text in enumerate(ids) if max_length is not None and len(text) > max_length]
+    for i in too_long:
+        cut = tokenizer(*(column[i] for column in texts), **options, truncation=True, max_length=max_length)
+        ids[i], types[i] = cut["input_ids"], cut["token_type_ids"]
+    return _Portion(
+        ids=np.fromiter(chain.from_iterable(ids), dtype=np.int32),
+        types=np.fromiter(chain.from_iterable(types), dtype=np.int8),
+        lengths=np.array([len(text) for text in ids], dtype=np.int64),
+        truncated=len(too_long),
+    )

@@ -86,6 +86,11 @@ def _cpu_facts() -> tuple[str, frozenset[str]]:
     return facts.get("model name", platform.machine()), frozenset(facts.get("flags", "").split())
 
 
+def processor() -> str:
+    """Return the processor's name."""
+    return _cpu_facts()[0]
+
+
 def environment(device: Device, command: str) -> Environment:
     """Return the facts that go into each record; `command` is how to do it again."""
     gpu = None
@@ -100,7 +105,7 @@ def environment(device: Device, command: str) -> Environment:
         transformers=version("transformers"),
         peft=version("peft"),
         platform=_platform(),
-        cpu=_cpu_facts()[0],
+        cpu=processor(),
         gpu=gpu,
         git_commit=commit,
         git_dirty=dirty,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from bench.data import collate, parts_of_similar_length
+from bench.data import collate, collate_types, parts_of_similar_length
 from bench.model import packed
 from methods import MethodError
 
@@ -44,8 +44,7 @@ class Forward:
             if self._model is not None:
                 found = self._model.score(self._packed_features(self._model, split, rows))
             else:
-                ids, mask = self._padded(split, rows)
-                found = self.module(input_ids=ids, attention_mask=mask).logits
+                found = self.module(**self._padded(split, rows)).logits
         return found.float()  # type: ignore[no-any-return]
 
     def parts(self, split: TokenSplit, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -70,14 +69,14 @@ class Forward:
         with self._precision():
             if self._model is not None:
                 return self._packed_features(self._model, split, rows).float()
-            ids, mask = self._padded(split, rows)
+            padded = self._padded(split, rows)
             read: list[torch.Tensor] = []
             gave: list[torch.Tensor] = []
             with (
                 head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]), prepend=True),
                 head.register_forward_hook(lambda _, inputs, output: gave.append(output)),
             ):
-                self.module(input_ids=ids, attention_mask=mask)
+                self.module(**padded)
             if read[0].ndim == 2:
                 return read[0].float()
             if gave[0].ndim == 3:  # logits of each token, of which the model takes one's
@@ -114,9 +113,14 @@ class Forward:
         texts = [split.row(int(row)) for row in rows]
         return np.array([np.flatnonzero(text != self.pad_id).max(initial=0) for text in texts], dtype=np.int64)
 
-    def _padded(self, split: TokenSplit, rows: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _padded(self, split: TokenSplit, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        """What the module is called with; a model such as BERT is told a pair's two texts apart, GPT-2 isn't."""
         ids, mask, _ = collate(split, rows, self.pad_id)
-        return torch.from_numpy(ids).to(self.device), torch.from_numpy(mask).to(self.device)
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        types = collate_types(split, rows)
+        if types is not None and getattr(self.module.config, "type_vocab_size", 0) > types.max():
+            inputs["token_type_ids"] = types
+        return {name: torch.from_numpy(array).to(self.device) for name, array in inputs.items()}
 
     def _precision(self) -> AbstractContextManager[object]:
         if self.dtype == "bf16":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.labels import label_noun
 from bench.reporting.model import Paragraph, code, paragraph, strong
 from bench.reporting.text import count, duration, score, size, span
 from bench.reporting.words import BASELINE
@@ -100,9 +101,10 @@ def listed(names: Sequence[str], conjunction: str = "and") -> str:
 
 
 def _useless(layout: Layout, best: int) -> list[str | Span]:
-    majority = score(layout.analysis.comparison.majority.accuracy)
+    comparison = layout.analysis.comparison
+    majority, noun = score(comparison.majority.accuracy), label_noun(comparison.newest.data.label)
     return [
-        strong(f"No method is shown to beat always naming the most frequent style, which scores {majority}."),
+        strong(f"No method is shown to beat always naming the most frequent {noun.one}, which scores {majority}."),
         *(" The highest is ", code(layout.label(best)), f", {accuracy(layout.analysis, best)}."),
     ]
 
@@ -110,7 +112,8 @@ def _useless(layout: Layout, best: int) -> list[str | Span]:
 def _lead(layout: Layout, top: Sequence[int], scored: Sequence[int]) -> list[str | Span]:
     """Say what is best, as surely as is known."""
     analysis, best = layout.analysis, layout.label(scored[0])
-    against = f"Always naming the most frequent style scores {score(analysis.comparison.majority.accuracy)}."
+    noun = label_noun(analysis.comparison.newest.data.label)
+    against = f"Always naming the most frequent {noun.one} scores {score(analysis.comparison.majority.accuracy)}."
     right = f"{accuracy(analysis, scored[0])} of the test passages right"
     if len(scored) == 1:
         return [strong(f"{best} gets {right}."), f" {against} Nothing else has a result to compare it with."]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench import stats
 from bench.errors import UsageError
+from bench.labels import group_noun, label_noun
 from bench.reporting import provenance, sweeps, tables, words
 from bench.reporting.answer import answer
 from bench.reporting.layout import Layout
@@ -148,15 +149,18 @@ def _pictures(layout: Layout, draw: bool, prefix: str) -> list[Section]:
 
 def _groups(layout: Layout) -> list[Section]:
     blocks: list[Block] = []
+    data = layout.analysis.comparison.newest.data
+    label = label_noun(data.label).one
     if by_category := tables.categories(layout):
         said = "Accuracy on the test split, mean ± standard deviation over n seeds"
         few = f"{_for_the_first(layout, by_category)}; in brackets the number of passages. "
         blocks += [paragraph(f"{said}{few}The fewer these are, the more is chance."), by_category]
     if by_style := tables.styles(layout):
         few = _for_the_first(layout, by_style)
-        blocks += [paragraph(f"The share of each style's test passages that are recognised{few}:"), by_style]
+        blocks += [paragraph(f"The share of each {label}'s test passages that are recognised{few}:"), by_style]
     blocks += _confusions(layout)
-    return [Section("By category and style", tuple(blocks))] if blocks else []
+    title = f"By {group_noun(data.group).one} and {label}" if by_category else f"By {label}"
+    return [Section(title, tuple(blocks))] if blocks else []
 
 
 def _for_the_first(layout: Layout, table: Table) -> str:
@@ -172,7 +176,7 @@ def _confusions(layout: Layout) -> list[Block]:
     outcomes = layout.analysis.outcomes[best] if best is not None else None
     if best is None or outcomes is None or len(outcomes.styles) <= tables.MANY_STYLES:
         return []
-    table = tables.confusions(outcomes)
+    table = tables.confusions(outcomes, label_noun(layout.analysis.comparison.newest.data.label))
     return [paragraph("What ", code(layout.label(best)), " takes for what most often:"), table] if table else []
 
 

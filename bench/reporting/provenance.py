@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from bench import stats
+from bench.labels import group_noun, label_noun
 from bench.reporting import words
 from bench.reporting.model import Cell, Column, Row, Table
 from bench.reporting.text import count
@@ -92,7 +93,9 @@ def _splits(record: Record) -> str:
 def _passages(record: Record) -> str:
     data, sizes = record.data, record.data.sizes
     said = f"{count(sizes.train)} train, {count(sizes.validation)} validation, {count(sizes.test)} test; "
-    said += f"{len(data.styles)} styles in {len(data.categories)} categories"
+    said += f"{len(data.styles)} {label_noun(data.label).many}"
+    if data.categories:
+        said += f" in {len(data.categories)} {group_noun(data.group).many}"
     if data.duplicates:
         said += f"; {count(data.duplicates)} texts stand in more than one split"
     if data.repeated and (repeated := data.repeated.model_dump()) and any(repeated.values()):

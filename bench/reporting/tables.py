@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench import stats
+from bench.labels import group_noun, label_noun
 from bench.reporting import words
 from bench.reporting.model import Cell, Column, Row, Table, Unit
 from bench.reporting.text import count, told_apart
@@ -16,6 +17,7 @@ from bench.stats import Summary
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from bench.labels import Noun
     from bench.reporting.layout import Layout
     from bench.stats import Analysis, Cost, Difference, Estimate, Interval, Machine, Outcomes
 
@@ -258,7 +260,8 @@ def categories(layout: Layout) -> Table | None:
         return None
     ordered = {name: examples[name] for name in sorted(examples, key=lambda name: (-examples[name], name))}
     if len(ordered) > CATEGORY_COLUMNS:
-        return _groups_as_rows(layout, ordered, Summary.category_accuracy, "Category", "categories")
+        noun = group_noun(layout.analysis.comparison.newest.data.group)
+        return _groups_as_rows(layout, ordered, Summary.category_accuracy, noun)
     written = told_apart(ordered)
     columns = [*layout.columns, *(Column(f"{written[n]} ({count(examples[n])})", Unit.SCORE) for n in ordered)]
     rows = {
@@ -273,7 +276,11 @@ def styles(layout: Layout) -> Table | None:
     """The share of each style's passages that the first few variants recognise, None where no style is told."""
     scored = [run.quality.test.per_style for p in _first(layout) for run in layout.summaries[p].runs if run.quality]
     examples = {name: found.examples for per_style in scored for name, found in per_style.items()}
-    return _groups_as_rows(layout, dict(sorted(examples.items())), _style, "Style", "styles") if examples else None
+    if not examples:
+        return None
+    data = layout.analysis.comparison.newest.data
+    ordered = {name: examples[name] for name in data.styles if name in examples}
+    return _groups_as_rows(layout, ordered, _style, label_noun(data.label))
 
 
 def _first(layout: Layout) -> list[int]:
@@ -285,12 +292,11 @@ def _groups_as_rows(
     layout: Layout,
     examples: Mapping[str, int],
     estimate: Callable[[Summary, str], Estimate | None],
-    title: str,
-    noun: str,
+    noun: Noun,
 ) -> Table:
     """A row for each name in `examples`, which has its number of passages, and a column for each of a few variants."""
     first, written = _first(layout), told_apart(examples)
-    columns = (Column(title), *(Column(layout.label(place), Unit.SCORE) for place in first))
+    columns = (Column(noun.one.capitalize()), *(Column(layout.label(place), Unit.SCORE) for place in first))
     rows = tuple(
         Row(
             (
@@ -300,7 +306,7 @@ def _groups_as_rows(
         )
         for name, number in examples.items()
     )
-    return _folded(columns, rows, GROUPS_SHOWN, noun)
+    return _folded(columns, rows, GROUPS_SHOWN, noun.many)
 
 
 def _style(summary: Summary, name: str) -> Estimate | None:
@@ -308,7 +314,7 @@ def _style(summary: Summary, name: str) -> Estimate | None:
     return stats.estimate(scores.accuracy for scores in found if scores)
 
 
-def confusions(outcomes: Outcomes) -> Table | None:
+def confusions(outcomes: Outcomes, noun: Noun) -> Table | None:
     """Which styles are most often taken for which, over all seeds; None where no mistake was made."""
     mistakes = outcomes.confusions * (1 - np.eye(len(outcomes.styles), dtype=int))
     passages = outcomes.confusions.sum(axis=1)
@@ -325,7 +331,7 @@ def confusions(outcomes: Outcomes) -> Table | None:
         for true, named in pairs[:CONFUSIONS]
         if mistakes[true, named]
     )
-    columns = (Column("Style"), Column("taken for"), Column("Share of its passages", Unit.SCORE))
+    columns = (Column(noun.one.capitalize()), Column("taken for"), Column("Share of its passages", Unit.SCORE))
     return _folded(columns, rows, GROUPS_SHOWN, "of the most frequent") if rows else None
 
 

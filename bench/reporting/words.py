@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bench import stats
+from bench.labels import label_noun
 from bench.reporting.model import Paragraph, code, paragraph, strong
 from bench.reporting.text import count, told_apart
 
@@ -76,11 +77,12 @@ def introduction(comparison: Comparison) -> list[Paragraph]:
     """Say which preset it is and what that means, and warn of a backbone never trained and of what the texts lack."""
     record = comparison.newest
     backbone, data = record.backbone, record.data
+    labels = f"{count(len(data.styles))} {label_noun(data.label).many}"
     said = [
         paragraph(
             *("Preset ", strong(record.preset), f": {PRESETS[record.preset]}. Backbone ", code(backbone.name)),
             *(f" ({backbone.source}: {SOURCES[backbone.source]}); splits ", code(data.name)),
-            f" ({data.source}), {count(len(data.styles))} styles, {count(data.sizes.test)} test passages.",
+            f" ({data.source}), {labels}, {count(data.sizes.test)} test passages.",
         )
     ]
     if backbone.source == "random":
@@ -133,18 +135,18 @@ def from_baseline() -> Paragraph:
 
 def baselines(comparison: Comparison) -> list[Paragraph]:
     """Say what the rows of the baselines are."""
-    style, ngrams = comparison.majority.style, comparison.baseline
+    style, ngrams, data = comparison.majority.style, comparison.baseline, comparison.newest.data
     said = [
         paragraph(
             "The row ",
             strong(MAJORITY),
-            " is the baseline that always names the train split's most frequent style, ",
-            code(told_apart([style, *comparison.newest.data.styles], limit=80)[style]),
+            f" is the baseline that always names the train split's most frequent {label_noun(data.label).one}, ",
+            code(told_apart([style, *data.styles], limit=80)[style]),
             ".",
         )
     ]
     if ngrams is not None:
-        size = comparison.newest.data.sizes.train
+        size = data.sizes.train
         part = "" if ngrams.passages == size else f" It was fitted to {count(ngrams.passages)} of {count(size)} train "
         part += "passages, each style keeping its share." if part else ""
         said.append(

@@ -90,6 +90,10 @@ class Data(Part):
     repeated: Sizes | None = Field(default=None, description="passages whose text stands earlier in the same split")
     truncated: int | None = Field(default=None, description="passages longer than max_length tokens")
     notes: list[str] | None = Field(default=None, description="what was warned of: styles that a split lacks, say")
+    label: str | None = Field(default=None, description="the column of the labels, called styles here; null: style")
+    group: str | None = Field(
+        default=None, description="the column of the categories; null: category, or none where there are no categories"
+    )
 
 
 class Training(Part):

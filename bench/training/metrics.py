@@ -42,16 +42,16 @@ def scores(
     logits: NDArray[np.float32],
     labels: NDArray[np.int64],
     styles: Sequence[str],
-    categories: Sequence[str],
+    categories: Sequence[str | None],
     scratch: Path,
 ) -> Scores:
-    """Score logits [n, styles] against labels [n]; `categories` [n] tells each example's.
+    """Score logits [n, styles] against labels [n]; `categories` [n] tells each example's, if not None.
 
     `evaluate` makes a folder for each metric, in `scratch`: the user's home may be no place to write to.
     """
     predictions = logits.argmax(axis=1)
     metric = Classification(keep_in_memory=True, cache_dir=str(scratch))
-    which = np.asarray(categories)
+    which = np.asarray(categories, dtype=object)
 
     def group(rows: NDArray[np.bool_]) -> CategoryScores:
         found = metric.compute(predictions=predictions[rows], references=labels[rows])
@@ -64,7 +64,7 @@ def scores(
         accuracy=whole.accuracy,
         macro_f1=whole.macro_f1,
         loss=cross_entropy(logits, labels),
-        per_category={name: group(which == name) for name in sorted(set(categories))},
+        per_category={name: group(which == name) for name in sorted({name for name in categories if name is not None})},
         per_style={
             style: StyleScores(
                 accuracy=float((predictions[labels == index] == index).mean()),

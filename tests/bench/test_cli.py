@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import select
 import shutil
 import socket
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from commands import bench, call, environment
+from record_factory import Variant, build_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +95,7 @@ FILES: dict[str, tuple[Callable[[Folders], list[str]], list[str]]] = {
         ["several files for the train split: train (1).jsonl, train.jsonl"],
     ),
     "a file of another kind": (lambda f: ["--data", str(f["work"] / "notes.txt")], ["notes.txt", ".jsonl"]),
-    "a folder without test": (lambda f: ["--data", str(f["untested"])], ["no file for the test split"]),
+    "a folder without train": (lambda f: ["--data", str(f["untrained"])], ["no file for the train split"]),
     "unknown category": (
         lambda f: ["--data", str(f["texts"]), "--category", "leters"],
         ["no category 'leters'", "did you mean 'letters'?"],
@@ -177,7 +179,7 @@ def folders(texts: Path, gpt2: Path, tmp_path_factory: pytest.TempPathFactory) -
         "looping": looping,
         "copied": broken("copied", texts, **{"train (1)_jsonl": ""}),
         "gpt2": gpt2,
-        "untested": broken("untested", texts, "test.*"),
+        "untrained": broken("untrained", texts, "train.*"),
         "garbled": broken("garbled", gpt2, config_json="{"),
         "pickled": broken("pickled", gpt2, "*.safetensors", model_bin="pickle"),
         "strange": broken("strange", gpt2, config_json='{"model_type": "walrus"}'),
@@ -277,8 +279,58 @@ def test_without_settings_lora_is_swept_over_alpha(
     assert shown.splitlines()[-1] == "7 variants × 3 seeds = 21 runs"
 
 
-@pytest.mark.parametrize("arguments", [["run", "--dry-run"], ["list"], ["list", "--json"]])
-def test_what_computes_nothing_does_not_wait_for_torch(arguments: list[str], tmp_path: Path) -> None:
+def test_a_dry_run_with_texts_tells_how_much_it_reads_and_how_long_that_takes(
+    texts: Path, gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from bench.machine import facts
+    from bench.model import backbone
+
+    monkeypatch.chdir(tmp_path)
+    dry = ["run", "--data", str(texts), "--model", str(gpt2), "--methods", "head,ia3", "--dry-run", "--device", "cpu"]
+    assert call(monkeypatch, *dry) == 0
+    *_, read, unknown = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"About [\d,]+ tokens: [\d,]+ in train, [\d,]+ in validation, [\d,]+ in test\.", read)
+    assert unknown.startswith("How long a study takes isn't known")
+    here = {"environment.cpu": facts.processor(), "backbone.revision": backbone.local(gpt2).revision}
+    build_store(tmp_path / "results/some", [Variant("head", {}, 0.4, 0, 100.0, 600.0, 40.0)], [0], here)
+    assert call(monkeypatch, *dry) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch(
+        r"6 runs take about \d+ (s|min) here, by the speeds in results; 1 of 2 variants count as the slowest known\.",
+        last,
+    )
+
+
+def test_what_was_understood_of_texts_is_shown(
+    gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"a": f"the moon {i}", "b": f"bread {i % 40}", "kind": i % 2, "target": "x"} for i in range(90)]
+    (tmp_path / "some.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, rows[0]]), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    columns = ["--text", "a,b", "--label", "kind", "--sample", "60"]
+    assert call(monkeypatch, "data", "some.jsonl", "--model", str(gpt2), *columns) == 0
+    shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert shown[0] == "some: text: columns `a` and `b`; label: column `kind`, 2 labels; no group"
+    assert "A sample: 60 of 91 passages, each split and label in its share." in shown
+    assert any(line.startswith("Duplicates: 0 texts") for line in shown)
+    assert any(re.fullmatch(r"all \d+ \d+ \d+", line) for line in shown)
+    assert any("the moon 2 bread 2" in line for line in shown)
+    assert any(line.startswith("train ") for line in shown)
+    assert any("--max-length 16 cuts no more" in line or "--max-length 24 cuts" in line for line in shown)
+    assert any(line.startswith("About ") for line in shown)
+    assert {path.name for path in tmp_path.iterdir()} == {"some.jsonl"}
+    assert call(monkeypatch, "data", "some.jsonl", "--model", str(gpt2)) == 2
+    assert (
+        "which column is the text? Name it with --text; the columns are a, b, kind, target" in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["run", "--dry-run"], ["list"], ["list", "--json"], ["run", "--preset", "demo", "--data", "{}", "--dry-run"]],
+)
+def test_what_computes_nothing_does_not_wait_for_torch(arguments: list[str], texts: Path, tmp_path: Path) -> None:
+    arguments = [argument.format(texts) for argument in arguments]
     code = (
         "import sys\nfrom bench import cli\n"
         f"sys.argv = ['bench', *{arguments!r}]\n"

@@ -14,6 +14,7 @@ import pytest
 from commands import call, environment
 
 from bench import hub, study
+from bench.data import DataOptions
 from bench.errors import UsageError
 from bench.sources import PRESETS, resolve
 from bench.store.files import Store
@@ -83,6 +84,30 @@ def test_a_revision_is_pinned(revision: str) -> None:
     found = resolve(None, f"{MODEL}@{revision}", None)
     assert (found.backbone.name, found.backbone.revision) == (MODEL, OLD)
     assert (found.preset, found.corpus.revision) == ("custom", TEXTS_COMMIT)
+
+
+def test_a_configuration_and_a_revision_of_the_hubs_texts(cache: Path, gpt2: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        rows = "".join(f'{{"text": "{name} {i}", "label": {i % 2}}}\n' for i in range(40))
+        (tmp_path / "texts" / name).mkdir(parents=True)
+        (tmp_path / "texts" / name / "all.jsonl").write_text(rows)
+    configs = "".join(f"- config_name: {name}\n  data_files: {name}/*\n" for name in ("one", "two"))
+    (tmp_path / "texts" / "README.md").write_text(f"---\nconfigs:\n{configs}---\n")
+    _snapshot(cache, "datasets", "someone/texts", TEXTS_COMMIT, tmp_path / "texts", "v1")
+    corpus = resolve("demo", str(gpt2), "someone/texts:two@v1").corpus
+    assert (corpus.name, corpus.revision, corpus.source) == ("someone/texts:two", TEXTS_COMMIT, "hub")
+    assert corpus.frames["train"]["text"][0].startswith("two")
+    local = resolve("demo", str(gpt2), f"{tmp_path / 'texts'}:one").corpus
+    assert (local.name, local.source) == ("texts:one", "local")
+
+
+@pytest.mark.usefixtures("demo")
+def test_the_demos_texts_are_read_as_they_are(gpt2: Path) -> None:
+    with pytest.raises(UsageError, match="go with --data, not with the demo's texts"):
+        resolve("demo", str(gpt2), None, options=DataOptions(label="x"))
+    assert (
+        sum(map(len, resolve("demo", str(gpt2), None, options=DataOptions(sample=200)).corpus.frames.values())) == 200
+    )
 
 
 @pytest.mark.usefixtures("full")

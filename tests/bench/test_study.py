@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -105,3 +106,22 @@ def test_of_a_huge_corpus_the_record_and_the_report_say_how_much_the_baseline_sa
     assert record.data.baseline.passages == 12
     text = markdown.render(report(Store(tmp_path).read(), tmp_path))
     assert "It was fitted to 12 of 37 train passages, each style keeping its share." in text
+
+
+def test_texts_as_they_are_make_records_that_say_what_they_are_called(gpt2: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for split, count in (("train", 60), ("test", 20)):
+        rows = [{"question1": f"the moon {i}", "question2": f"bread {split}", "label": i % 2} for i in range(count)]
+        (tmp_path / "data" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = bench("run", *CHOSEN, "--model", str(gpt2), "--data", "data", "--results", "store", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "data: text: columns `question1` and `question2`; label: column `label`, 2 labels; no group" in done.stdout
+    assert "tokenizer puts nothing between the two texts of a pair" in done.stdout
+    assert "There is no validation split" in done.stderr
+    [record] = Store(tmp_path / "store").read().records
+    data = record.data
+    assert (data.styles, data.categories, data.label, data.group) == (["0", "1"], [], "label", None)
+    assert (data.sizes.train, data.sizes.validation, data.sizes.test) == (54, 6, 20)
+    assert record.quality is not None
+    assert record.quality.test.per_category == {}
+    assert set(record.quality.test.per_style) == {"0", "1"}

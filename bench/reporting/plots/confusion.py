@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
+from bench.labels import label_noun
 from bench.reporting.model import Picture
 from bench.reporting.plots import drawing
 from bench.reporting.plots.view import safe
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from bench.labels import Noun
     from bench.reporting.plots.view import View
     from bench.stats import Outcomes
 
+EACH_ROW = "each row adds up to 100%"
 FAINT = 0.005
 SHADES = ("#f7fafd", "#08306b")
 
@@ -29,12 +32,14 @@ SHADES = ("#f7fafd", "#08306b")
 class _Matrix:
     """How often each style (row) was named as each (column), counts [n, n], and what each is called.
 
-    Where `rest` isn't 0, the last row and column stand for so many styles together.
+    Where `rest` isn't 0, the last row and column stand for so many styles together; `noun` is what the data calls a
+    style.
     """
 
     counts: NDArray[Any]
     styles: list[str]
     rest: int
+    noun: Noun
 
     @property
     def shares(self) -> NDArray[Any]:
@@ -51,8 +56,8 @@ def picture(view: View) -> Picture | None:
     outcomes = view.analysis.outcomes[best] if best is not None else None
     if best is None or outcomes is None:
         return None
-    matrix = _matrix(outcomes)
-    which = f", of the {len(matrix.styles) - 1} styles with the most mistakes" if matrix.rest else ""
+    matrix = _matrix(outcomes, label_noun(view.analysis.comparison.newest.data.label))
+    which = f", of the {len(matrix.styles) - 1} {matrix.noun.many} with the most mistakes" if matrix.rest else ""
     return Picture(
         name="confusion",
         title=f"What {view.name(best)} takes for what{which}",
@@ -62,11 +67,11 @@ def picture(view: View) -> Picture | None:
     )
 
 
-def _matrix(outcomes: Outcomes) -> _Matrix:
+def _matrix(outcomes: Outcomes, noun: Noun) -> _Matrix:
     counts, written = outcomes.confusions, told_apart(outcomes.styles, 28)
     styles = [written[style] for style in outcomes.styles]
     if len(styles) <= MANY_STYLES:
-        return _Matrix(counts, styles, 0)
+        return _Matrix(counts, styles, 0, noun)
     mistakes = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
     kept = np.sort(np.argsort(-mistakes, kind="stable")[: MANY_STYLES - 1])
     place = np.full(len(styles), len(kept))
@@ -74,7 +79,7 @@ def _matrix(outcomes: Outcomes) -> _Matrix:
     folded = np.zeros((MANY_STYLES, MANY_STYLES), dtype=counts.dtype)
     np.add.at(folded, (place[:, None], place), counts)
     rest = len(styles) - len(kept)
-    return _Matrix(folded, [*(styles[i] for i in kept), f"{count(rest)} other styles"], rest)
+    return _Matrix(folded, [*(styles[i] for i in kept), f"{count(rest)} other {noun.many}"], rest, noun)
 
 
 def _draw(matrix: _Matrix) -> Figure:
@@ -91,8 +96,8 @@ def _draw(matrix: _Matrix) -> Figure:
     ax.xaxis.tick_top()
     ax.tick_params(length=0)
     ax.grid(visible=False)
-    ax.set_ylabel("True style; each row adds up to 100%")
-    ax.set_xlabel("Predicted style")
+    ax.set_ylabel(f"True {matrix.noun.one}; {EACH_ROW}")
+    ax.set_xlabel(f"Predicted {matrix.noun.one}")
     ax.xaxis.set_label_position("top")
     for spine in ax.spines.values():
         spine.set_visible(False)
@@ -109,7 +114,8 @@ def _interactive(matrix: _Matrix, seeds: int) -> str:
     places = list(range(len(names)))
     told = [
         [
-            f"true style <b>{names[row]}</b><br>predicted <b>{names[column]}</b><br>{100 * shares[row, column]:.1f}%: "
+            f"true {matrix.noun.one} <b>{names[row]}</b><br>predicted <b>{names[column]}</b><br>"
+            f"{100 * shares[row, column]:.1f}%: "
             f"{count(counts[row, column])} of {count(counts[row].sum())} over {seeds} seed{'s' * (seeds > 1)}"
             for column in places
         ]
@@ -131,8 +137,8 @@ def _interactive(matrix: _Matrix, seeds: int) -> str:
     }
     axis = {"tickvals": places, "ticktext": names, "automargin": True, "showgrid": False}
     layout = {
-        "xaxis": {**axis, "tickangle": -45, "title": {"text": "Predicted style"}},
-        "yaxis": {**axis, "autorange": "reversed", "title": {"text": "True style; each row adds up to 100%"}},
+        "xaxis": {**axis, "tickangle": -45, "title": {"text": f"Predicted {matrix.noun.one}"}},
+        "yaxis": {**axis, "autorange": "reversed", "title": {"text": f"True {matrix.noun.one}; {EACH_ROW}"}},
     }
     return drawing.plotly([trace], layout, height=min(620, 120 + 32 * len(names)))
 
@@ -148,6 +154,7 @@ def _told(name: str, matrix: _Matrix) -> str:
         if mistakes[row, column] > 0
     ]
     right = ", ".join(f"{style} {100 * share:.0f}%" for style, share in zip(styles, np.diag(shares), strict=True))
-    others = f", and {count(matrix.rest)} other styles" if matrix.rest else ""
+    others = f", and {count(matrix.rest)} other {matrix.noun.many}" if matrix.rest else ""
     mistaken = f" It most often takes {'; '.join(said)}." if said else ""
-    return f"Confusion matrix of {name}: share of each style's test passages recognised: {right}{others}.{mistaken}"
+    share = f"share of each {matrix.noun.one}'s test passages recognised"
+    return f"Confusion matrix of {name}: {share}: {right}{others}.{mistaken}"

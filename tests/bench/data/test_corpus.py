@@ -153,6 +153,32 @@ def test_impossible_train_size(corpus: Corpus, size: int) -> None:
         corpus.select(train_size=size)
 
 
+def test_a_pair_is_two_texts_for_all_that_asks_whether_texts_are_the_same(corpus: Corpus) -> None:
+    paired = {
+        split: rows.assign(pair=[f"second {i}" for i in range(len(rows))]) for split, rows in corpus.frames.items()
+    }
+    found = replace(corpus, frames=paired)
+    assert found.fingerprint != corpus.fingerprint
+    again = pd.concat([paired["test"], paired["train"].iloc[[0, 0]], paired["train"].iloc[[1]].assign(pair="other")])
+    found = replace(corpus, frames={**paired, "test": again.reset_index(drop=True)})
+    assert (found.duplicates, found.repeated["test"]) == (1, 1)
+
+
+def test_a_sample_keeps_the_shares_of_splits_and_styles(corpus: Corpus) -> None:
+    smaller = corpus.select(sample=63)
+    assert {split: len(rows) for split, rows in smaller.frames.items()} == {"train": 50, "validation": 8, "test": 5}
+    assert Counter(smaller.frames["train"]["style"]) == {"ann": 30, "bob": 15, "cy": 5}
+    assert smaller.fingerprint == corpus.select(sample=63).fingerprint
+    assert smaller.notes[0] == "A sample: 63 of 125 passages, each split and style in its share."
+    larger = corpus.select(sample=64)
+    for split in SPLITS:
+        assert set(smaller.frames[split]["text"]) <= set(larger.frames[split]["text"])
+    assert corpus.select(sample=125) is corpus
+    for size in (2, 4):
+        with pytest.raises(UsageError, match=rf"--sample {size}: train would lack some of 3 styles; take a larger one"):
+            corpus.select(sample=size)
+
+
 def test_category_is_chosen_in_every_split(corpus: Corpus) -> None:
     novels = corpus.select(["novel"])
     assert novels.styles == ("ann", "bob")

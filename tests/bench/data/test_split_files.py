@@ -48,6 +48,7 @@ def _refused(folder: Path, *parts: str) -> None:
         ("training.json", "dev.json", "testing.json"),
         ("data/train-00000-of-00001.parquet", "data/valid-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"),
         ("old/train.jsonl", "validation.jsonl", "test.jsonl"),
+        ("train.jsonl.gz", "eval.tsv.zst", "TEST.csv.GZ"),
     ],
 )
 def test_a_file_belongs_to_the_split_that_is_a_word_of_its_name(tmp_path: Path, names: tuple[str, ...]) -> None:
@@ -67,10 +68,14 @@ def test_a_file_for_two_splits_is_refused(tmp_path: Path) -> None:
     _refused(_make(tmp_path, *THREE, "train-test.jsonl"), "train-test.jsonl", "names train and test")
 
 
-@pytest.mark.parametrize("missing", SPLITS)
-def test_a_split_without_a_file_is_refused_and_what_is_there_is_named(tmp_path: Path, missing: str) -> None:
-    names = [name for name in THREE if not name.startswith(missing)]
-    _refused(_make(tmp_path, *names, "more.jsonl"), f"no file for the {missing} split", "more.jsonl", names[0])
+def test_without_a_file_for_train_the_folder_is_refused_and_what_is_there_is_named(tmp_path: Path) -> None:
+    _refused(_make(tmp_path, *THREE[1:], "more.jsonl"), "no file for the train split", "more.jsonl", "test.jsonl")
+    _refused(_make(tmp_path / "two", "a.jsonl", "b.jsonl"), "no file for the train split (found: a.jsonl, b.jsonl)")
+
+
+def test_other_splits_may_be_missing(tmp_path: Path) -> None:
+    assert _found(_make(tmp_path, "train.jsonl", "more.jsonl")) == {"train": ["train.jsonl"]}
+    assert _found(_make(tmp_path / "one", "some.csv.gz")) == {"train": ["some.csv.gz"]}
 
 
 @settings(max_examples=30, deadline=None)
@@ -142,12 +147,15 @@ def test_a_readme_without_data_files_leaves_it_to_the_names(tmp_path: Path) -> N
         (LISTED.replace("data/test-*", "../test-*"), "names ../test-*, which isn't in this folder"),
         (LISTED.replace("data/test-*", "/etc/passwd"), "which isn't in this folder"),
         (LISTED.replace("data/test-*", "https://x.org/a.csv"), "which isn't in this folder"),
-        (LISTED.replace("split: test", "split: other"), "names no test split"),
+        (
+            LISTED.replace("split: train", "split: other"),
+            "names no train split, but other, validation, test",
+        ),
         (LISTED.replace("split: test", "split: dev"), "names validation and dev, which are one split"),
     ],
 )
 def test_a_readme_that_cannot_be_followed_is_refused(tmp_path: Path, readme: str, message: str) -> None:
-    _refused(_make(tmp_path, *(f"data/{split}-0.csv" for split in SPLITS), readme=readme), "README.md", message)
+    _refused(_make(tmp_path, *(f"data/{split}-0.csv" for split in SPLITS), readme=readme), str(tmp_path), message)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")

@@ -82,6 +82,27 @@ def test_a_text_without_tokens_is_named(bert_like: Any) -> None:
         tokenise(_corpus("the cat", "!!!"), bert_like, 8)
 
 
+def test_the_texts_of_a_pair_are_put_together_as_the_tokenizer_does_it(bert_like: Any, gpt2_like: Any) -> None:
+    rows = _corpus("the cat", "cat cat cat the").frames["train"].assign(pair=["cat [SEP] the", "the"])
+    corpus = Corpus("some", "local", None, dict.fromkeys(SPLITS, rows))
+    assert tokenise(corpus, bert_like, 50).train.row(1).tolist() == [1, 5, 5, 5, 4, 2, 4, 2]
+    assert tokenise(corpus, bert_like, 50).train.row(0).tolist().count(2) == 2
+    assert tokenise(corpus, bert_like, 6).train.row(1).tolist() == [1, 5, 5, 2, 4, 2]
+    splits = tokenise(corpus, gpt2_like, 50)
+    assert _decoded(splits.train, gpt2_like)[1] == "cat cat cat thethe"
+
+
+def test_texts_of_any_number_are_tokenised_in_portions(gpt2_like: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus, told = _corpus("the cat sat", "on the mat", "too", "the dog sat"), list[tuple[int, int]]()
+    whole = tokenise(corpus, gpt2_like, None)
+    monkeypatch.setattr("bench.data.tokens._PORTION", 3)
+    parts = tokenise(corpus, gpt2_like, None, lambda done, total: told.append((done, total)))
+    assert told == [(3, 12), (4, 12), (7, 12), (8, 12), (11, 12), (12, 12)]
+    for split in SPLITS:
+        for name in ("ids", "offsets", "labels"):
+            assert np.array_equal(getattr(getattr(whole, split), name), getattr(getattr(parts, split), name))
+
+
 def test_saved_splits_are_the_same_when_loaded(gpt2_like: Any, tmp_path: Path) -> None:
     splits = tokenise(_corpus("the cat sat", "on the mat", "too"), gpt2_like, 4)
     splits.save(tmp_path)

@@ -170,6 +170,24 @@ def test_many_categories_are_rows_and_most_of_them_folded() -> None:
     assert (shown.count("| topic "), folded.count("| topic ")) == (20, 280)
 
 
+def test_labels_and_groups_are_called_what_the_data_calls_them() -> None:
+    changes = {"data.label": "Labels", "data.group": "genre"}
+    text = _rendered(*(make_record(variant, changes=changes) for variant in DEMO))
+    assert "14 labels in 4 genres" in text
+    assert "always names the train split's most frequent label, " in text
+    assert "The share of each label's test passages" in _section(text, "By genre and label")
+    nothing: dict[str, Any] = {
+        "data.label": "is_spam",
+        "data.group": None,
+        "data.categories": [],
+        "quality.test.per_category": {},
+    }
+    text = _rendered(*(make_record(variant, changes=nothing) for variant in DEMO))
+    assert "14 labels" in text
+    assert "| Label" in _section(text, "By label")
+    assert not {"style", "styles", "category", "categories"} & set(re.findall(r"\w+", text.lower()))
+
+
 def test_names_that_look_alike_are_told_apart_in_every_table() -> None:
     scores = {"accuracy": 0.5, "macro_f1": 0.5, "examples": 5}
     style = {"accuracy": 0.5, "f1": 0.5, "examples": 5}

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from record_factory import DEMO, Variant, build_store, failed_record, lora
 
 from bench import stats
+from bench.labels import label_noun
 from bench.reporting import tables
 from bench.reporting.plots import pictures, rows
 from bench.reporting.plots.labels import FAR, LETTER, LINE, SLACK, Label, put_labels
@@ -230,10 +231,11 @@ def test_of_many_styles_the_matrix_shows_those_with_the_most_mistakes_and_the_re
 def test_of_many_styles_the_most_frequent_mistakes_are_listed_too(crowded: Analysis) -> None:
     outcomes = crowded.outcomes[0]
     assert outcomes is not None
-    table = tables.confusions(outcomes)
+    table = tables.confusions(outcomes, label_noun("class"))
     assert table is not None
     assert [cell.value for cell in table.rows[0].cells] == ["style 000", "style 001", 1.0]
     assert (table.shown, len(table.rows)) == (20, 100)
+    assert table.columns[0].title == "Class"
 
 
 def test_what_the_records_do_not_tell_is_left_out(tmp_path: Path) -> None:
