@@ -229,6 +229,11 @@ def catalogue(methods: Sequence[Mapping[str, Any]]) -> None:
         console.print(Text.assemble((method["name"], "bold"), "  ", (why, "red" if "error" in method else "")))
 
 
+def _range(field: str, found: Mapping[str, Any]) -> str:
+    why = f" ({found['why']})" if found["why"] else ""
+    return f"{field} {found['low']:g}..{found['high']:g}{':log' if found['log'] else ''}{why}"
+
+
 def _described(method: Mapping[str, Any]) -> Table:
     """Lay out one method; hyperparameters that are off or left to peft go without saying."""
     shown = {key: value for key, value in method["defaults"].items() if value not in (None, False)}
@@ -239,6 +244,7 @@ def _described(method: Mapping[str, Any]) -> Table:
     for title, text in (
         ("trains", method["trains"]),
         ("defaults", defaults + "".join(swept)),
+        ("searched", "; ".join(_range(field, found) for field, found in method["space"].items())),
         ("learning rate", method["learning_rate_source"]),
         ("other defaults", method["defaults_source"]),
         ("paper", method["paper"]),
