@@ -148,12 +148,14 @@ def _results_table() -> Table:
 def _cells(record: Record) -> list[str]:
     """The run's row: figures where there are any, and what went wrong where something did."""
     quality, speed, memory = record.quality, record.speed, record.memory
+    epochs = record.search.epochs if record.search else None
+    accuracy = f"{quality.test.accuracy:.1%}" if quality else "–"
     trouble = "; ".join(record.notes) if record.error is None else f"{record.status}: {record.error.message}"
     return [
-        f"{quality.test.accuracy:.1%}" if quality else "–",
+        f"validation {epochs[-1].validation_accuracy:.1%}" if epochs else accuracy,
         f"{quality.test.macro_f1:.1%}" if quality else "–",
         f"{speed.train_tokens_per_s:,.0f}" if speed and speed.train_tokens_per_s else "–",
-        f"{speed.eval_tokens_per_s:,.0f}" if speed else "–",
+        f"{speed.eval_tokens_per_s:,.0f}" if speed and speed.eval_tokens_per_s else "–",
         f"{memory.peak_bytes / _MIB:,.0f}" if memory else "–",
         f"{record.wall_s:.1f}",
         trouble,
@@ -166,6 +168,8 @@ def _figures(record: Record) -> list[str]:
         return [trouble, f"{wall} s"]
     trained = [] if train == "–" else [f"train {train} tok/s"]
     missing = [trouble] if trouble else []
+    if record.search is not None:
+        return [accuracy, *trained, f"{peak} MiB", f"{wall} s"]
     costs = [*trained, f"test {test} tok/s", f"{peak} MiB", f"{wall} s"]
     return [f"accuracy {accuracy}", f"macro-F1 {macro_f1}", *costs, *missing]
 

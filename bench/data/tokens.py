@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,11 @@ class Splits:
     validation: TokenSplit
     test: TokenSplit
     truncated: int
+
+    def without_test(self) -> Splits:
+        """Return the same with no text in the test split."""
+        nothing = TokenSplit(*(getattr(self.test, name)[:0] for name in _ARRAYS))
+        return replace(self, test=replace(nothing, offsets=self.test.offsets[:1]))
 
     def save(self, folder: Path) -> None:
         """Write the splits into an existing folder."""

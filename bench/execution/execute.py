@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from bench.errors import UsageError
 from bench.execution import oom, sockets
 from bench.job import Failure, Outcome, Trained
-from bench.store.record import Record, RecordError, RunError, Training
+from bench.store.record import Record, RecordError, RunError, Search, Training
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -219,21 +219,37 @@ def _run(job: Job, shared: Shared, events: Events, timeout_s: float | None) -> t
     }
     if isinstance(result, Failure):
         failed = Record(
-            **header, status=result.status, error=result.error, backbone=shared.backbone, training=_training(job, None)
+            **header,
+            status=result.status,
+            error=result.error,
+            backbone=shared.backbone,
+            training=_training(job, None),
+            search=_search(job, None),
         )
         return failed, None
-    predictions = job.predictions.read_bytes()
-    sha256 = hashlib.sha256(predictions).hexdigest()
+    quality, predictions = result.quality, None
+    if quality is not None:
+        predictions = job.predictions.read_bytes()
+        sha256 = hashlib.sha256(predictions).hexdigest()
+        quality = quality.model_copy(update={"predictions_sha256": sha256})
     record = Record(
         **header,
         status="ok",
         backbone=shared.backbone.model_copy(update={"parameters": result.backbone_parameters}),
         training=_training(job, result),
         resolved=result.resolved or None,
-        quality=result.quality.model_copy(update={"predictions_sha256": sha256}),
+        quality=quality,
+        search=_search(job, result),
         **{name: getattr(result, name) for name in ("parameters", "speed", "memory", "compute", "notes")},
     )
     return record, predictions
+
+
+def _search(job: Job, outcome: Outcome | None) -> Search | None:
+    """Return the record's search part; None where the run is no trial."""
+    if job.spec.search is None:
+        return None
+    return Search(**job.spec.search.model_dump(), epochs=outcome.validation if outcome else None)
 
 
 def _training(job: Job, outcome: Outcome | None) -> Training:

@@ -6,6 +6,7 @@ from bench.stats.intervals import Interval
 from bench.stats.outcomes import Outcomes
 from bench.stats.pareto import Cost, Front
 from bench.stats.reference import written
+from bench.stats.searches import Rule, Search, searches
 from bench.stats.summaries import (
     Comparison,
     Estimate,
@@ -31,6 +32,8 @@ __all__ = [
     "Interval",
     "Machine",
     "Outcomes",
+    "Rule",
+    "Search",
     "Summary",
     "TrainingSettings",
     "Verdict",
@@ -41,6 +44,7 @@ __all__ = [
     "differing_settings",
     "estimate",
     "has_result",
+    "searches",
     "turned_up",
     "without_predictions",
     "written",

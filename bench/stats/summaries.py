@@ -10,9 +10,12 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from bench.stats.searches import searches
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
+    from bench.stats.searches import Search
     from bench.store.record import Majority, Record, Scores
 
 Item = TypeVar("Item")
@@ -174,12 +177,17 @@ class Summary:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs on the same backbone, splits and preset, summarised: best mean accuracy first, without a result last."""
+    """Runs on the same backbone, splits and preset, summarised: best mean accuracy first, without a result last.
+
+    `searches` are the searches for good settings on them. Their trials are in no summary; where there is nothing else,
+    they are the `records`.
+    """
 
     records: tuple[Record, ...]
     summaries: tuple[Summary, ...]
     machine: Machine | None
     superseded: int
+    searches: tuple[Search, ...] = ()
 
     @property
     def newest(self) -> Record:
@@ -214,11 +222,13 @@ def _comparable(record: Record) -> Hashable:
     return record.preset, backbone.name, backbone.source, backbone.revision, record.data.fingerprint
 
 
-def _compare(records: Sequence[Record]) -> Comparison:
+def _compare(found: Sequence[Record]) -> Comparison:
+    records = [record for record in found if record.search is None]
     groups = [_latest_by_seed(group) for group in _grouped(records, _variant).values()]
     machine = _usual_machine([run for group in groups for run in group if has_result(run)])
     summaries = sorted((_summarise(group, machine) for group in groups), key=_best_first)
-    return Comparison(tuple(records), tuple(summaries), machine, len(records) - sum(map(len, groups)))
+    superseded = len(records) - sum(map(len, groups))
+    return Comparison(tuple(records or found), tuple(summaries), machine, superseded, tuple(searches(found)))
 
 
 def _variant(record: Record) -> Hashable:

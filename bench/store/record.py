@@ -152,6 +152,25 @@ class Quality(Part):
     predictions_sha256: str | None = None
 
 
+class Searched(Part):
+    """From where to where a hyperparameter was searched, evenly or evenly in logarithms."""
+
+    low: float
+    high: float
+    log: bool
+
+
+class Search(Part):
+    """A trial of a search for good settings: trained and validated, never tested. The run's seed is the search's.
+
+    Trial 0 is the default. `epochs` is null where the run has no result.
+    """
+
+    trial: int
+    space: dict[str, Searched]
+    epochs: list[Epoch] | None = None
+
+
 class Speed(Part):
     """Seconds and real tokens a second: padding never counts. Training is training steps only."""
 
@@ -166,9 +185,9 @@ class Speed(Part):
     features_s: float | None = None
     features_reused: bool | None = None
     matmul_share: float | None = None
-    eval_s: float
-    eval_tokens_per_s: float
-    eval_samples_per_s: float
+    eval_s: float | None = None
+    eval_tokens_per_s: float | None = None
+    eval_samples_per_s: float | None = None
     eval_merged_tokens_per_s: float | None = None
 
 
@@ -229,6 +248,7 @@ class Record(Part):
     training: Training
     parameters: Parameters | None = None
     quality: Quality | None = None
+    search: Search | None = Field(default=None, description="of a trial of a search, which has no quality")
     speed: Speed | None = None
     memory: Memory | None = None
     compute: Compute | None = None

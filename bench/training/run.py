@@ -6,6 +6,7 @@ import hashlib
 import json
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -60,10 +61,16 @@ class Run:
         self.spec, self.training = job.spec, job.spec.training
         self.method = job.spec.variant.build()
         self.splits = Splits.load(job.scratch)
-        self.examples = pd.read_parquet(examples_path(job.scratch))
+
+    @cached_property
+    def examples(self) -> pd.DataFrame:
+        """The test examples, a row each."""
+        return pd.read_parquet(examples_path(self.job.scratch))
 
     def outcome(self, trained: Callable[[Outcome], None] | None = None) -> Outcome:
         """Do it all; leave the predictions, and the adapter if that is asked for, where the job says.
+
+        A trial of a search is trained and validated, and nothing else.
 
         `trained` is told what there is once training and evaluation are over. What is measured after that may fail: the
         figure is null then, and a note says why.
@@ -77,10 +84,8 @@ class Run:
             passes = self._passes(forward)
             reader = self._reader(forward, passes)
             fit = self._fit(forward, reader, passes)
-            self.watch("evaluating", 0, 1)
-            evaluation = train.evaluate(reader, self.splits.test)
+            evaluation = None if self.spec.search else self._test(reader)
             laid_out = count_laid_out()
-        self._predictions(evaluation.logits).to_parquet(self.job.predictions, index=False)
         if self.job.adapter is not None:
             adapters.save(forward.module, self.job.adapter)
         trainable, total = adapters.count(forward.module)
@@ -93,11 +98,14 @@ class Run:
             laid_out=laid_out,
             resolved=self.method.resolved(forward.module),
             parameters=Parameters(trainable=trainable, total=total, adapter_bytes=None),
-            quality=self._quality(fit, evaluation.logits),
+            quality=None if evaluation is None else self._quality(fit, evaluation.logits),
+            validation=fit.epochs if evaluation is None else None,
             speed=costs.speed(self.splits),
             memory=costs.memory(),
             compute=None,
         )
+        if evaluation is None:
+            return found
         if trained is not None:
             trained(found)
 
@@ -116,6 +124,13 @@ class Run:
         with _noting(notes, "speed.matmul_share"):
             costs = replace(costs, matmul_flops_per_s=self._once("matmul", self._matmul_speed)["flops_per_s"])
         return found.model_copy(update={"speed": costs.speed(self.splits), "notes": tuple(notes)})
+
+    def _test(self, reader: Forward) -> train.Evaluation:
+        """Predict the test split, and leave the predictions where the job says."""
+        self.watch("evaluating", 0, 1)
+        evaluation = train.evaluate(reader, self.splits.test)
+        self._predictions(evaluation.logits).to_parquet(self.job.predictions, index=False)
+        return evaluation
 
     def _fit(self, forward: Forward, reader: Forward, passes: dict[str, Pass]) -> train.Fit:
         """Train the module in place: by gradient steps, or as the method itself fits its head to the features."""
@@ -149,7 +164,8 @@ class Run:
             return {}
         trains = any(p.requires_grad for p in forward.module.parameters())
         found: dict[str, Pass] = {}
-        for split in SPLITS if trains else SPLITS[1:]:
+        read = {"train": trains, "validation": True, "test": self.spec.search is None}
+        for split in (split for split in SPLITS if read[split]):
             self.watch(f"reading {split}", 0, 1)
             path = self.job.scratch / f"features-{split}.safetensors" if self.training.feature_cache else None
             found[split] = features.one_pass(forward, head, getattr(self.splits, split), path)
@@ -182,9 +198,8 @@ class Run:
         styles = np.asarray(self.job.styles, dtype=object)
         logp = log_probabilities(logits).astype(np.float32)
         columns = {f"logp:{style}": logp[:, index] for index, style in enumerate(styles)}
-        return pd.concat(
-            [self.examples.assign(prediction=styles[logits.argmax(axis=1)]), pd.DataFrame(columns)], axis=1
-        )
+        predicted = self.examples.assign(prediction=styles[logits.argmax(axis=1)])
+        return pd.concat([predicted, pd.DataFrame(columns)], axis=1)
 
     def _merged_tokens_per_s(self, forward: Forward) -> float | None:
         """Return the test split's throughput with the adapter merged into the backbone; the module is used up."""
