@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
+import operator
+import statistics
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
+from math import comb
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from bench.store.record import Epoch, Record, Searched
+
+FEW_TRIALS = 8
+"""With fewer trials beside the default nobody knows what another search would have found."""
+_MANY, _DEGREES_OF_MANY, _DEGREES_OF_FEW = 4, 4.0, 2.0
+"""From so many searches on they know together what is left to chance; what that, or one alone, is worth."""
 
 Rule = Literal["last", "best"]
 """By which epoch a trial is judged: by its last, or by that which was best on the validation split."""
@@ -132,3 +141,72 @@ def _in_order(trials: Mapping[int, Record]) -> tuple[Record, ...]:
     while len(found) in trials:
         found.append(trials[len(found)])
     return tuple(found)
+
+
+def expected_best(search: Search, rule: Rule) -> list[float]:
+    """The validation accuracy to expect of the best after the default and k trials, for k from 0 to all, 0 to 1.
+
+    The mean over all ways to draw k of the trials without replacement, which is unbiased; with replacement it would be
+    too low (Tang et al. 2020, arXiv 2004.13705). A trial without a result counts as 0.
+    """
+    default, *others = (search.accuracy(place, rule) or 0.0 for place in range(len(search.trials)))
+    ordered = sorted(max(default, other) for other in others)
+    n = len(ordered)
+    found = [default]
+    for k in range(1, n + 1):
+        found.append(sum(value * comb(place, k - 1) for place, value in enumerate(ordered)) / comb(n, k))
+    return found
+
+
+def expected_seconds(search: Search) -> list[float]:
+    """The seconds of training to expect for the default and k trials, for k from 0 to all."""
+    default, *others = search.seconds
+    mean = statistics.fmean(others) if others else 0.0
+    return [default + k * mean for k in range(len(search.trials))]
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What another search would change: the variance of accuracy that it adds, and its degrees of freedom."""
+
+    variance: float
+    degrees: float
+
+
+def chance(found: Sequence[Search], rule: Rule) -> list[Chance | None]:
+    """What each search leaves to chance, as `left_to_chance` tells it; a trial without a result counts as 0."""
+    return left_to_chance(
+        [
+            [search.accuracy(place, rule) or 0.0 for place in range(len(search.trials))] if search.space else None
+            for search in found
+        ]
+    )
+
+
+def left_to_chance(searches: Sequence[Sequence[float] | None]) -> list[Chance | None]:
+    """What searches leave to chance, from each one's scores, the default's first; None where nothing is searched.
+
+    Other searches are had by drawing the trials anew with replacement, the default always among them; the variance of
+    the best score over all such draws is computed exactly. One search knows it badly, so that of each counts at least
+    as the median of all, and what it is worth was found by simulation (docs/statistics.md). Too few trials tell
+    nothing: None.
+    """
+    own = [0.0 if scores is None else _variance_of_best(*scores) for scores in searches]
+    known = [variance for variance, scores in zip(own, searches, strict=True) if scores and variance is not None]
+    many = len(known) >= _MANY
+    median = statistics.median(known) if many else 0.0
+    degrees = _DEGREES_OF_MANY if many else _DEGREES_OF_FEW
+    return [
+        None if variance is None else Chance(max(variance, median) if scores else 0.0, degrees)
+        for variance, scores in zip(own, searches, strict=True)
+    ]
+
+
+def _variance_of_best(default: float, *others: float) -> float | None:
+    n = len(others)
+    if n < FEW_TRIALS:
+        return None
+    ordered = sorted((max(default, other) for other in others), reverse=True)
+    shares = [((n - place) / n) ** n - ((n - place - 1) / n) ** n for place in range(n)]
+    mean = math.fsum(map(operator.mul, shares, ordered))
+    return math.fsum(share * (value - mean) ** 2 for share, value in zip(shares, ordered, strict=True))

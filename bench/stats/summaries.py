@@ -112,6 +112,11 @@ class Summary:
         """F1 averaged over the styles, each counting the same, 0 to 1."""
         return self._quality(lambda scores: scores.macro_f1)
 
+    def fits(self, record: Record) -> bool:
+        """Whether a run is of this method with these hyperparameters, trained in this way."""
+        alike = record.method == self.method and record.hyperparameters == self.hyperparameters
+        return alike and TrainingSettings.of(record) == self.training
+
     def category_accuracy(self, category: str) -> Estimate | None:
         """Accuracy within one category of the test split."""
         return self._quality(

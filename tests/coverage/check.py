@@ -14,6 +14,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
+import searches
 from estimators import MARGINS, PRIORS, margins, priors
 from simulation import STYLE_SHARES, Cell, Spread, Studies, simulate, styled, true_macro_f1
 
@@ -236,7 +237,9 @@ def main() -> int:
     for group, ours in ((PLAIN, MARGINS), (SPREADS, PRIORS)):
         rows, others = zip(*(measured[cell] for cell in group), strict=True)
         print(f"\n{other_table(rows, others, ours)}")
-    return int(not all(row.holds for row, _ in measured.values()))
+    tuned, held = searches.table(studies)
+    print(f"\nTuned settings, of the worst of six curves:\n\n{tuned}")
+    return int(not (held and all(row.holds for row, _ in measured.values())))
 
 
 if __name__ == "__main__":
