@@ -122,6 +122,10 @@ Spaces = Annotated[
         help="Search this range, not the one that `bench list` shows. Repeat it for several.",
     ),
 ]
+SelectEpoch = Annotated[
+    bool,
+    _search("--select-epoch", help="Judge trials, and test what was chosen, at the best epoch on validation."),
+]
 DryRun = Annotated[bool, _compare("--dry-run", help="Print the grid of runs and exit.")]
 Preset = Annotated[
     Literal["full", "demo"] | None,
@@ -247,6 +251,7 @@ def tune(
     budget: Budget = None,
     search_seeds: SearchSeeds = "0",
     space: Spaces = None,
+    select_epoch: SelectEpoch = False,
     seeds: Seeds = "1,2,3,4,5",
     preset: Preset = None,
     model: Model = None,
@@ -305,6 +310,7 @@ def tune(
         budget_s=_duration(budget, "--budget"),
         search_seeds=_seeds(search_seeds, "--search-seeds"),
         space=tuple(space or ()),
+        select_epoch=select_epoch,
     )
     if dry_run:
         for line in search.announced(asked):

@@ -98,7 +98,10 @@ class DataRef(Spec):
 
 
 class TrainingSpec(Spec):
-    """How every method of the study is trained; device and dtype are resolved, never "auto"."""
+    """How every method of the study is trained; device and dtype are resolved, never "auto".
+
+    With `select_epoch` a run is tested as it was after the epoch that was best on the validation split.
+    """
 
     not_identity = frozenset({"feature_cache"})
     epochs: int = Field(gt=0)
@@ -109,7 +112,13 @@ class TrainingSpec(Spec):
     warmup_share: float = 0.1
     dtype: Literal["fp32", "bf16"]
     device: Literal["cpu", "cuda"]
+    select_epoch: bool = False
     feature_cache: bool = True
+
+    def identity(self) -> dict[str, Any]:
+        """Likewise; a run that is tested after its last epoch is what it was before there was a choice."""
+        found = super().identity()
+        return found if self.select_epoch else {name: value for name, value in found.items() if name != "select_epoch"}
 
 
 class Variant(Spec):

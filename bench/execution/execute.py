@@ -267,6 +267,7 @@ def _training(job: Job, outcome: Outcome | None) -> Training:
         device=spec.device,
         threads=job.threads,
         padding_share=outcome.padding_share if outcome else None,
+        select_epoch=spec.select_epoch or None,
         feature_cache=outcome.feature_cache if outcome else None,
         laid_out=outcome.laid_out if outcome else None,
     )

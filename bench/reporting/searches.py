@@ -43,11 +43,10 @@ def section(layout: Layout, prefix: str, *, draw: bool) -> list[Section]:
 
 def _introduction(found: Sequence[Tuned]) -> str:
     searches = [one.search for one in found]
-    said = (
-        f"For each method {budget(searches)} were trained once and judged by the validation split alone: by accuracy, "
-    )
-    said += "then by loss, after the last epoch. What was chosen, and the default, were then trained anew with other "
-    said += "seeds, and only these runs were tested. No trial is in any mean."
+    epoch = "the last epoch" if all(one.rule == "last" for one in found) else "whichever epoch was best"
+    said = f"For each method {budget(searches)} were trained once and judged by the validation split alone: "
+    said += f"by accuracy, then by loss, after {epoch}. What was chosen, and the default, were then trained anew with "
+    said += "other seeds, and only these runs were tested. No trial is in any mean."
     unsearched = [one.method for one in searches if not one.space]
     if unsearched:
         said += f" Nothing is searched for {listed(unsearched)}."

@@ -39,6 +39,7 @@ SETTINGS = {
     "dtype": "dtype",
     "device": "device",
     "protocol": "protocol",
+    "tested_epoch": "tested epoch",
 }
 
 

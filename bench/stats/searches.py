@@ -12,6 +12,8 @@ from functools import cached_property
 from math import comb
 from typing import TYPE_CHECKING, Any, Literal
 
+from bench.store.record import best_validated
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
@@ -27,10 +29,8 @@ Rule = Literal["last", "best"]
 
 
 def score(epochs: Sequence[Epoch], rule: Rule) -> Epoch:
-    """Return the epoch by which a run is judged: of the best ones by accuracy, then loss, the earliest."""
-    if rule == "last":
-        return epochs[-1]
-    return max(epochs, key=lambda epoch: (epoch.validation_accuracy, -epoch.validation_loss, -epoch.epoch))
+    """Return the epoch by which a run is judged."""
+    return epochs[-1] if rule == "last" else best_validated(epochs)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections import Counter, defaultdict
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +15,7 @@ from bench.stats.searches import searches
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
-    from bench.stats.searches import Search
+    from bench.stats.searches import Rule, Search
     from bench.store.record import Majority, Record, Scores
 
 Item = TypeVar("Item")
@@ -54,6 +54,7 @@ class TrainingSettings:
     dtype: str
     device: str
     protocol: int
+    tested_epoch: Rule = "last"
 
     @classmethod
     def of(cls, record: Record) -> TrainingSettings:
@@ -70,6 +71,7 @@ class TrainingSettings:
             dtype=training.dtype,
             device=training.device,
             protocol=record.protocol,
+            tested_epoch="best" if training.select_epoch else "last",
         )
 
 
@@ -112,10 +114,10 @@ class Summary:
         """F1 averaged over the styles, each counting the same, 0 to 1."""
         return self._quality(lambda scores: scores.macro_f1)
 
-    def fits(self, record: Record) -> bool:
-        """Whether a run is of this method with these hyperparameters, trained in this way."""
-        alike = record.method == self.method and record.hyperparameters == self.hyperparameters
-        return alike and TrainingSettings.of(record) == self.training
+    def fits(self, trial: Record, rule: Rule) -> bool:
+        """Whether this is what a search's trial tried, trained in the same way and judged by that epoch."""
+        alike = trial.method == self.method and trial.hyperparameters == self.hyperparameters
+        return alike and replace(TrainingSettings.of(trial), tested_epoch=rule) == self.training
 
     def category_accuracy(self, category: str) -> Estimate | None:
         """Accuracy within one category of the test split."""

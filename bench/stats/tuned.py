@@ -48,14 +48,14 @@ def tuned(
     comparison: Comparison, places: Sequence[int] = (), each: Figures | None = None, pairs: Figures | None = None
 ) -> tuple[Tuned, ...]:
     """Hold what was chosen against the default; `each` and `pairs` are the figures of the summaries at `places`."""
-    rule: Rule = "last"
+    rule: Rule = "best" if comparison.newest.training.select_epoch else "last"
     left = chance(comparison.searches, rule)
     at = {place: row for row, place in enumerate(places)}
     found = []
     for search, unknown in zip(comparison.searches, left, strict=True):
         chosen = search.chosen(rule)
-        place = None if chosen is None else _place(comparison, search.trials[chosen])
-        default = _place(comparison, search.trials[0])
+        place = None if chosen is None else _place(comparison, search.trials[chosen], rule)
+        default = _place(comparison, search.trials[0], rule)
         means = [None if p is None else comparison.summaries[p].accuracy for p in (place, default)]
         row, other = (None if p is None else at.get(p) for p in (place, default))
         same = place is not None and place == default
@@ -71,9 +71,9 @@ def tuned(
     return tuple(found)
 
 
-def _place(comparison: Comparison, trial: Record) -> int | None:
+def _place(comparison: Comparison, trial: Record, rule: Rule) -> int | None:
     """Return where the trial's settings stand among the summaries, trained in the same way; None: nowhere."""
-    return next((place for place, summary in enumerate(comparison.summaries) if summary.fits(trial)), None)
+    return next((place for place, summary in enumerate(comparison.summaries) if summary.fits(trial, rule)), None)
 
 
 def _with(figures: Figures, left: Chance | None) -> Figures:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SCHEMA = 1
 
@@ -96,6 +99,9 @@ class Training(Part):
     threads: int
     padding_share: float | None = None
     feature_cache: bool | None = None
+    select_epoch: bool | None = Field(
+        default=None, description="true where the test figures are of the best epoch on the validation split"
+    )
     laid_out: int | None = Field(default=None, description="frozen linear layers that were computed from a layout")
 
 
@@ -124,7 +130,8 @@ class StyleScores(Part):
 
 
 class Scores(Part):
-    """Scores of the last epoch on the test split; the loss is the mean cross-entropy in nats."""
+    """Scores of the last epoch, or of the one that was selected, on the test split; the loss is the mean cross-entropy
+    in nats."""
 
     accuracy: float
     macro_f1: float
@@ -140,6 +147,11 @@ class Epoch(Part):
     train_loss: float | None
     validation_loss: float
     validation_accuracy: float
+
+
+def best_validated(epochs: Sequence[Epoch]) -> Epoch:
+    """Return the best epoch on the validation split: by accuracy, then by loss, then the earliest."""
+    return max(epochs, key=lambda epoch: (epoch.validation_accuracy, -epoch.validation_loss, -epoch.epoch))
 
 
 class Quality(Part):

@@ -12,7 +12,7 @@ from bench.errors import UsageError
 from bench.reporting import searches as shown
 from bench.sources import PRESETS
 from bench.spec import LearningRates, RangeSpec, TrialSpec, Variant
-from bench.stats import Search
+from bench.stats import Rule, Search
 from bench.store.record import Searched
 from bench.tuning.points import point
 from bench.tuning.spaces import spaces
@@ -46,6 +46,12 @@ class Tuning:
     budget_s: float | None = None
     search_seeds: tuple[int, ...] = (0,)
     space: tuple[str, ...] = ()
+    select_epoch: bool = False
+
+    @property
+    def rule(self) -> Rule:
+        """By which epoch trials are judged, and what was chosen is tested."""
+        return "best" if self.select_epoch else "last"
 
     def spaces(self) -> dict[str, Space]:
         """Return each method's space. Raises UsageError for what is wrong with what was asked for, before any run."""
@@ -107,9 +113,11 @@ def run(asked: Tuning) -> Tuned:
     prepared = study.prepare(request, [_greediest(name, space) for name, space in found.items()])
     trials = _Trials(asked, prepared, found)
     done = trials.run()
-    console.show(shown.chosen(done, "last"))
-    final = [*trials.defaults.values(), *(variant for search in done if (variant := _chosen(search)))]
-    specs = [prepared.study.run(v, seed) for seed in request.seeds for v in _distinct(final, request.methods)]
+    console.show(shown.chosen(done, asked.rule))
+    final = [*trials.defaults.values(), *(variant for search in done if (variant := _chosen(search, asked.rule)))]
+    training = prepared.study.training.model_copy(update={"select_epoch": asked.select_epoch})
+    grid = prepared.study.model_copy(update={"training": training})
+    specs = [grid.run(v, seed) for seed in request.seeds for v in _distinct(final, request.methods)]
     return Tuned(prepared.store, done, tuple(study.complete(prepared, specs, request)))
 
 
@@ -131,9 +139,9 @@ def announced(asked: Tuning) -> list[str]:
     return [*lines, f"{runs} runs to search ({trials} trials a method beside the default); then {most}, tested"]
 
 
-def _chosen(search: Search) -> Variant | None:
+def _chosen(search: Search, rule: Rule) -> Variant | None:
     """Return the settings that a search chose; None where no trial has a result."""
-    place = search.chosen("last")
+    place = search.chosen(rule)
     if place is None:
         return None
     return Variant(method=search.method, hyperparameters=search.trials[place].hyperparameters)

@@ -129,6 +129,21 @@ def test_a_trial_has_no_test_split_to_look_at(gpt2: Path, texts: Path, tmp_path:
         assert found.validation
 
 
+def test_where_the_epoch_is_selected_so_it_is_in_the_final_runs_alone(tuned: Tuned, gpt2: Path, texts: Path) -> None:
+    """The trials are the same runs; the final ones are others, which are never averaged with those."""
+    selecting = search.run(_asked(gpt2, texts, tuned.store.folder, select_epoch=True))
+    assert [trial.uid for trial in selecting.searches[1].trials] == [t.uid for t in tuned.searches[1].trials]
+    for record in selecting.records:
+        assert record.training.select_epoch
+        assert record.uid not in {other.uid for other in tuned.records}
+    [compared] = stats.comparisons(selecting.store.read().records)
+    assert {summary.training.tested_epoch for summary in compared.summaries} == {"last", "best"}
+    for found in stats.analyse(compared, selecting.store.folder).tuned:
+        assert found.rule == "best"
+        assert found.place is not None
+        assert compared.summaries[found.place].training.tested_epoch == "best"
+
+
 def test_a_budget_buys_trials_in_order_until_it_is_spent(gpt2: Path, texts: Path, tmp_path: Path) -> None:
     asked = _asked(gpt2, texts, tmp_path / "store", trials=None, budget_s=0.2)
     found = search.run(asked).searches[1]
