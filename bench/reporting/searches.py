@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bench.reporting.layout import Layout
     from bench.reporting.model import Block, Paragraph
-    from bench.stats import Rule, Search, Tuned
+    from bench.stats import Gap, Rule, Search, Tuned
 
 EDGE = "▲"
 SETTINGS_SHOWN = 80
@@ -69,6 +69,7 @@ def results(found: Sequence[Tuned]) -> Table:
         Column("Validation", Unit.SCORE),
         Column("Test, tuned", Unit.SCORE),
         Column("Gain over the default", Unit.POINTS),
+        Column("Minus the best tuned", Unit.POINTS),
     )
     rows = tuple(
         Row(
@@ -76,7 +77,8 @@ def results(found: Sequence[Tuned]) -> Table:
                 *_search(one.search, one.rule, searches),
                 _validation(one.search, one.rule)[0],
                 _test(one),
-                Cell(one.gain, interval=None if (ends := one.gain_interval) is None else (ends.low, ends.high)),
+                _gap(one.gain),
+                _gap(one.behind),
             )
         )
         for one in ordered
@@ -122,6 +124,12 @@ def _test(one: Tuned) -> Cell:
     return Cell(one.accuracy.mean, spread=one.accuracy.sd, interval=interval)
 
 
+def _gap(found: Gap | None) -> Cell:
+    if found is None:
+        return Cell()
+    return Cell(found.mean, interval=(found.interval.low, found.interval.high) if found.interval else None)
+
+
 def settings(search: Search, rule: Rule) -> str:
     """Write what a search chose as on the command line."""
     place = search.chosen(rule)
@@ -147,7 +155,7 @@ def _worth(found: Sequence[Tuned]) -> list[Paragraph]:
     said = "The 95% interval of a gain covers the chance in seeds and in test passages."
     if any(one.counted and one.search.space for one in found):
         said = "The 95% intervals cover the chance in seeds, in test passages, and in the search: another search would "
-        said += "have chosen something else. Those in other tables are given the chosen settings."
+        said += "have chosen something else. Each holds by itself. Those in other tables are given the chosen settings."
     worse, of = stats.worse_than_default(found)
     if of:
         said += f" {count(worse)} of {count(of)} searches that chose something else than the default chose something "

@@ -21,7 +21,7 @@ from bench.stats.summaries import (
     has_result,
     turned_up,
 )
-from bench.stats.tuned import Tuned, agreement, worse_than_default
+from bench.stats.tuned import Gap, Tuned, agreement, worse_than_default
 
 __all__ = [
     "FEW_TRIALS",
@@ -31,6 +31,7 @@ __all__ = [
     "Difference",
     "Estimate",
     "Front",
+    "Gap",
     "Interval",
     "Machine",
     "Outcomes",

@@ -21,11 +21,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Gap:
+    """A difference in mean test accuracy, and its 95% interval where predictions are known."""
+
+    mean: float
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
 class Tuned:
     """A search, and the summaries of what it chose and of the default, by place; None: not trained anew.
 
-    `gain` is the chosen settings' mean test accuracy minus the default's, 0 where the default was chosen. The intervals
-    cover the chance in seeds, in test passages and, where it is known (`counted`), in the search.
+    `gain` is the chosen settings minus the default, None where that was chosen; `behind` the chosen settings minus
+    those of the method that is best at its chosen ones, None for itself. The intervals cover the chance in seeds, in
+    test passages and, where it is known (`counted`), in the searches.
     """
 
     search: Search
@@ -34,14 +43,9 @@ class Tuned:
     default: int | None
     accuracy: Estimate | None
     interval: Interval | None
-    gain: float | None
-    gain_interval: Interval | None
+    gain: Gap | None
+    behind: Gap | None
     counted: bool
-
-    @property
-    def kept_default(self) -> bool:
-        """Whether the default was chosen."""
-        return self.search.chosen(self.rule) == 0
 
 
 def tuned(
@@ -49,26 +53,48 @@ def tuned(
 ) -> tuple[Tuned, ...]:
     """Hold what was chosen against the default; `each` and `pairs` are the figures of the summaries at `places`."""
     rule: Rule = "best" if comparison.newest.training.select_epoch else "last"
+    rows = {place: row for row, place in enumerate(places)}
+    accuracies = [summary.accuracy for summary in comparison.summaries]
+
+    def gap(place: int | None, other: int | None, *searches: Chance | None) -> Gap | None:
+        one, two = (None if at is None else accuracies[at] for at in (place, other))
+        if one is None or two is None or place is None or other is None or place == other:
+            return None
+        if pairs is None or not {place, other} <= rows.keys():
+            return Gap(one.mean - two.mean, None)
+        difference = _with(pairs.at(np.array([rows[place]]), np.array([rows[other]])), *searches)
+        return Gap(float(difference.mean[0]), difference.intervals()[0])
+
     left = chance(comparison.searches, rule)
-    at = {place: row for row, place in enumerate(places)}
+    chosen = [_chosen(comparison, search, rule) for search in comparison.searches]
+    best = min(
+        (at for at, place in enumerate(chosen) if place is not None), key=lambda at: chosen[at] or 0, default=None
+    )
     found = []
-    for search, unknown in zip(comparison.searches, left, strict=True):
-        chosen = search.chosen(rule)
-        place = None if chosen is None else _place(comparison, search.trials[chosen], rule)
+    for search, place, unknown in zip(comparison.searches, chosen, left, strict=True):
         default = _place(comparison, search.trials[0], rule)
-        means = [None if p is None else comparison.summaries[p].accuracy for p in (place, default)]
-        row, other = (None if p is None else at.get(p) for p in (place, default))
-        same = place is not None and place == default
-        interval = gain_interval = None
-        if each is not None and row is not None:
-            [interval] = _with(each.at(slice(row, row + 1)), unknown).intervals(within=(0, 1))
-        gain = means[0].mean - means[1].mean if means[0] and means[1] else None
-        if pairs is not None and row is not None and other is not None and not same:
-            difference = pairs.at(np.array([row]), np.array([other]))
-            gain = float(difference.mean[0])
-            [gain_interval] = _with(difference, unknown).intervals()
-        found.append(Tuned(search, rule, place, default, means[0], interval, gain, gain_interval, unknown is not None))
+        interval = None
+        if each is not None and place in rows:
+            [interval] = _with(each.at(slice(rows[place], rows[place] + 1)), unknown).intervals(within=(0, 1))
+        found.append(
+            Tuned(
+                search=search,
+                rule=rule,
+                place=place,
+                default=default,
+                accuracy=None if place is None else accuracies[place],
+                interval=interval,
+                gain=gap(place, default, unknown),
+                behind=None if best is None else gap(place, chosen[best], unknown, left[best]),
+                counted=unknown is not None,
+            )
+        )
     return tuple(found)
+
+
+def _chosen(comparison: Comparison, search: Search, rule: Rule) -> int | None:
+    trial = search.chosen(rule)
+    return None if trial is None else _place(comparison, search.trials[trial], rule)
 
 
 def _place(comparison: Comparison, trial: Record, rule: Rule) -> int | None:
@@ -76,8 +102,12 @@ def _place(comparison: Comparison, trial: Record, rule: Rule) -> int | None:
     return next((place for place, summary in enumerate(comparison.summaries) if summary.fits(trial, rule)), None)
 
 
-def _with(figures: Figures, left: Chance | None) -> Figures:
-    return figures if left is None else with_search(figures, left.variance, left.degrees)
+def _with(figures: Figures, *left: Chance | None) -> Figures:
+    """The same with what searches leave to chance, as far as that is known of all."""
+    known = [one for one in left if one is not None]
+    if len(known) < len(left):
+        return figures
+    return with_search(figures, sum(one.variance for one in known), min(one.degrees for one in known))
 
 
 def with_search(figures: Figures, variance: float | NDArray[Any], degrees: float | NDArray[Any]) -> Figures:
@@ -92,7 +122,7 @@ def with_search(figures: Figures, variance: float | NDArray[Any], degrees: float
 
 def worse_than_default(found: Sequence[Tuned]) -> tuple[int, int]:
     """How many searches chose something that tests worse than the default, and of how many that chose another."""
-    gains = [one.gain for one in found if one.gain is not None and not one.kept_default]
+    gains = [one.gain.mean for one in found if one.gain is not None]
     return sum(gain < 0 for gain in gains), len(gains)
 
 

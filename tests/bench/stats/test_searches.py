@@ -123,11 +123,13 @@ def test_what_was_chosen_is_held_against_the_default_with_the_search_in_the_inte
     assert (tuned.hyperparameters["learning_rate"], default.hyperparameters["learning_rate"]) == (RATES[6], RATES[0])
     assert tuned.accuracy is not None
     assert default.accuracy is not None
-    assert found.gain == pytest.approx(tuned.accuracy.mean - default.accuracy.mean)
+    assert found.gain is not None
+    assert found.gain.mean == pytest.approx(tuned.accuracy.mean - default.accuracy.mean)
+    assert found.gain.interval is not None
+    assert found.behind is None
     assert found.counted
     [few] = stats.analyse(_with_first(compared, 3), store).tuned
     assert not few.counted
-    assert found.gain_interval is not None
     assert found.interval is not None
     given = stats.analyse(compared, store).accuracy[found.place]
     assert given is not None
@@ -144,7 +146,7 @@ def test_a_choice_that_was_not_trained_anew_has_no_figures(tmp_path: Path) -> No
         Store(tmp_path).put(trial)
     [compared] = stats.comparisons(Store(tmp_path).read().records)
     [found] = stats.analyse(compared, tmp_path).tuned
-    assert (found.place, found.accuracy, found.gain, found.gain_interval) == (None, None, None, None)
+    assert (found.place, found.accuracy, found.interval, found.gain) == (None, None, None, None)
 
 
 def test_two_searches_are_compared_by_the_order_of_the_methods(tmp_path: Path) -> None:
@@ -156,4 +158,7 @@ def test_two_searches_are_compared_by_the_order_of_the_methods(tmp_path: Path) -
     found = stats.analyse(compared, tmp_path).tuned
     assert stats.agreement(found) == pytest.approx(1.0)
     assert stats.agreement(found[:1]) is None
+    best, *behind = sorted(found, key=lambda one: one.place or 0)
+    assert best.behind is None
+    assert [one.behind.mean < 0 for one in behind if one.behind] == [True] * 6
     assert stats.worse_than_default(found) == (0, 0)
