@@ -57,6 +57,18 @@ python -m bench data my-texts/
 python -m bench data pairs.csv --text question1,question2 --label is_duplicate
 """
 
+TUNE_EXAMPLES = """Examples:
+
+python -m bench tune --preset demo
+
+python -m bench tune --methods lora,ia3,head --trials 8 --seeds 1,2,3
+
+python -m bench tune --methods core --budget 30m --search-seeds 0,100
+
+python -m bench tune --methods lora --space lora.alpha=4..256:log --space lora.r=2..64:log --dry-run
+"""
+
+
 CHECK_EXAMPLES = """Example:
 
 python -m bench check lora
@@ -67,11 +79,11 @@ def _names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _seeds(text: str) -> tuple[int, ...]:
+def _seeds(text: str, option: str = "--seeds") -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in _names(text) or ())
     except ValueError:
-        raise UsageError(f"--seeds {text}: expected whole numbers separated by commas, e.g. 0,1,2") from None
+        raise UsageError(f"{option} {text}: expected whole numbers separated by commas, e.g. 0,1,2") from None
 
 
 def _jobs(text: str) -> int | Literal["auto"]:
@@ -82,14 +94,14 @@ def _jobs(text: str) -> int | Literal["auto"]:
     return int(text)
 
 
-def _duration(text: str | None) -> float | None:
+def _duration(text: str | None, option: str = "--timeout") -> float | None:
     """Read seconds, or a number with its unit."""
     if text is None:
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
     seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0
     if seconds <= 0:
-        raise UsageError(f"--timeout {text}: expected seconds, or a number with a unit, e.g. 90s, 15m or 2h")
+        raise UsageError(f"{option} {text}: expected seconds, or a number with a unit, e.g. 90s, 15m or 2h")
     return seconds
 
 
@@ -106,8 +118,8 @@ def _option(panel: str) -> Any:  # noqa: ANN401
     return partial(typer.Option, rich_help_panel=panel)
 
 
-_compare, _source, _training, _place = map(
-    _option, ("What to compare", "Data and model", "Training", "Where and how to run")
+_compare, _search, _source, _training, _place = map(
+    _option, ("What to compare", "The search", "Data and model", "Training", "Where and how to run")
 )
 
 Methods = Annotated[
@@ -128,6 +140,24 @@ Baseline = Annotated[
         "--baseline/--no-baseline",
         help="Also compare with logistic regression on character n-grams, which takes seconds. The store keeps it.",
     ),
+]
+Trials = Annotated[int | None, _search(min=1, help="Settings to try for each method, beside its default. Default: 16.")]
+Budget = Annotated[
+    str | None,
+    _search(metavar="TIME", help="In place of --trials: training time for each method's search, e.g. 30m."),
+]
+SearchSeeds = Annotated[str, _search("--search-seeds", metavar="N,…", help="Each one is a search of its own.")]
+Spaces = Annotated[
+    list[str] | None,
+    _search(
+        "--space",
+        metavar="METHOD.FIELD=LOW..HIGH[:log]",
+        help="Search this range, not the one that `bench list` shows. Repeat it for several.",
+    ),
+]
+SelectEpoch = Annotated[
+    bool,
+    _search("--select-epoch", help="Judge trials, and test what was chosen, at the best epoch on validation."),
 ]
 DryRun = Annotated[bool, _compare("--dry-run", help="Print the grid of runs and exit.")]
 Preset = Annotated[
@@ -332,6 +362,84 @@ def data(
     if found := study.estimate(request):
         console.say("A study of the core methods with three seeds, as `python -m bench run` makes it:")
         console.estimate(found)
+
+
+@app.command(epilog=TUNE_EXAMPLES)
+def tune(
+    chosen: Methods = _CORE,
+    trials: Trials = None,
+    budget: Budget = None,
+    search_seeds: SearchSeeds = "0",
+    space: Spaces = None,
+    select_epoch: SelectEpoch = False,
+    seeds: Seeds = "1,2,3,4,5",
+    preset: Preset = None,
+    model: Model = None,
+    data: Texts = None,
+    category: Categories = None,
+    train_size: TrainSize = None,
+    epochs: Epochs = None,
+    max_steps: MaxSteps = None,
+    batch_size: BatchSize = None,
+    max_length: MaxLength = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    results: Results = None,
+    rerun: Rerun = "failed",
+    timeout: Timeout = None,
+    checkpoint: Checkpoint = "auto",
+    save_adapters: SaveAdapters = None,
+    feature_cache: FeatureCache = True,
+    dry_run: DryRun = False,
+) -> None:
+    """Search good settings for every method with the same budget, and compare the methods at their best.
+
+    A search trains each trial once and judges it by the validation split. What it chose, and the default, are then
+    trained anew with --seeds and tested. The same command again goes on where it was.
+    """
+    from bench import study
+    from bench.tuning import search
+
+    if hint := renamed(_names(chosen) or ()):
+        console.say(hint)
+
+    request = study.Request(
+        methods=expand(_names(chosen) or ()),
+        seeds=_seeds(seeds),
+        preset=preset,
+        model=model,
+        data=data,
+        categories=_names(category),
+        train_size=train_size,
+        epochs=epochs,
+        max_steps=max_steps,
+        batch_size=batch_size,
+        max_length=max_length,
+        device=device,
+        dtype=dtype,
+        feature_cache=feature_cache,
+        results=results,
+        rerun=rerun,
+        timeout_s=_duration(timeout),
+        checkpoint=checkpoint,
+        save_adapters=save_adapters,
+    )
+    asked = search.Tuning(
+        request=request,
+        trials=trials,
+        budget_s=_duration(budget, "--budget"),
+        search_seeds=_seeds(search_seeds, "--search-seeds"),
+        space=tuple(space or ()),
+        select_epoch=select_epoch,
+    )
+    if dry_run:
+        for line in search.announced(asked):
+            console.say(line)
+        return
+    with interrupts.leaving():
+        tuned = search.run(asked)
+    console.summary(tuned.records, tuned.store.folder)
+    raise typer.Exit(0 if tuned.ok else EXIT_RUNS_FAILED)
 
 
 @app.command(name="list")

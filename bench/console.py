@@ -189,12 +189,14 @@ def _results_table() -> Table:
 def _cells(record: Record) -> list[str]:
     """The run's row: figures where there are any, and what went wrong where something did."""
     quality, speed, memory = record.quality, record.speed, record.memory
+    epochs = record.search.epochs if record.search else None
+    accuracy = f"{quality.test.accuracy:.1%}" if quality else "–"
     trouble = "; ".join(record.notes) if record.error is None else f"{record.status}: {record.error.message}"
     return [
-        f"{quality.test.accuracy:.1%}" if quality else "–",
+        f"validation {epochs[-1].validation_accuracy:.1%}" if epochs else accuracy,
         f"{quality.test.macro_f1:.1%}" if quality else "–",
         f"{speed.train_tokens_per_s:,.0f}" if speed and speed.train_tokens_per_s else "–",
-        f"{speed.eval_tokens_per_s:,.0f}" if speed else "–",
+        f"{speed.eval_tokens_per_s:,.0f}" if speed and speed.eval_tokens_per_s else "–",
         f"{memory.peak_bytes / _MIB:,.0f}" if memory else "–",
         f"{record.wall_s:.1f}",
         trouble,
@@ -207,6 +209,8 @@ def _figures(record: Record) -> list[str]:
         return [trouble, f"{wall} s"]
     trained = [] if train == "–" else [f"train {train} tok/s"]
     missing = [trouble] if trouble else []
+    if record.search is not None:
+        return [accuracy, *trained, f"{peak} MiB", f"{wall} s"]
     costs = [*trained, f"test {test} tok/s", f"{peak} MiB", f"{wall} s"]
     return [f"accuracy {accuracy}", f"macro-F1 {macro_f1}", *costs, *missing]
 
@@ -328,6 +332,11 @@ def catalogue(methods: Sequence[Mapping[str, Any]]) -> None:
         console.print(Text.assemble((method["name"], "bold"), "  ", (why, "red" if "error" in method else "")))
 
 
+def _range(field: str, found: Mapping[str, Any]) -> str:
+    why = f" ({found['why']})" if found["why"] else ""
+    return f"{field} {found['low']:g}..{found['high']:g}{':log' if found['log'] else ''}{why}"
+
+
 def _described(method: Mapping[str, Any]) -> Table:
     """Lay out one method; hyperparameters that are off or left to peft go without saying."""
     shown = {key: value for key, value in method["defaults"].items() if value not in (None, False)}
@@ -338,6 +347,7 @@ def _described(method: Mapping[str, Any]) -> Table:
     for title, text in (
         ("trains", method["trains"]),
         ("defaults", defaults + "".join(swept)),
+        ("searched", "; ".join(_range(field, found) for field, found in method["space"].items())),
         ("learning rate", method["learning_rate_source"]),
         ("other defaults", method["defaults_source"]),
         ("paper", method["paper"]),

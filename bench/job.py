@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.store.record import Compute, Memory, Parameters, Part, Quality, RunError, Speed, Status
+from bench.store.record import Compute, Epoch, Memory, Parameters, Part, Quality, RunError, Speed, Status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ class Job:
 
 
 def examples_path(scratch: Path) -> Path:
-    """Where a study tells its runs of the test examples: a row each, in the split's order."""
+    """Where a study tells its runs of the test examples: a row each, in the split's order. Trials aren't told."""
     return scratch / "examples.parquet"
 
 
@@ -52,7 +52,10 @@ def storable(text: str) -> str:
 
 
 class Outcome(Part):
-    """What a run found out: the parts of its record that the study couldn't know before."""
+    """What a run found out: the parts of its record that the study couldn't know before.
+
+    A trial of a search has no quality, but `validation` after each epoch.
+    """
 
     backbone_parameters: int
     steps: int
@@ -61,7 +64,8 @@ class Outcome(Part):
     laid_out: int
     resolved: dict[str, Any]
     parameters: Parameters
-    quality: Quality
+    quality: Quality | None
+    validation: list[Epoch] | None = None
     speed: Speed
     memory: Memory
     compute: Compute | None

@@ -68,8 +68,13 @@ class Spec(BaseModel):
     def identity(self) -> dict[str, Any]:
         """Return the fields that determine the result, nested specs likewise."""
         names = sorted(set(type(self).model_fields) - self.not_identity)
-        values = {name: getattr(self, name) for name in names}
-        return {key: value.identity() if isinstance(value, Spec) else value for key, value in values.items()}
+        return {name: _identity(getattr(self, name)) for name in names}
+
+
+def _identity(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, Spec):
+        return value.identity()
+    return {key: _identity(inner) for key, inner in value.items()} if isinstance(value, dict) else value
 
 
 class BackboneRef(Spec):
@@ -93,7 +98,10 @@ class DataRef(Spec):
 
 
 class TrainingSpec(Spec):
-    """How every method of the study is trained; device and dtype are resolved, never "auto"."""
+    """How every method of the study is trained; device and dtype are resolved, never "auto".
+
+    With `select_epoch` a run is tested as it was after the epoch that was best on the validation split.
+    """
 
     not_identity = frozenset({"feature_cache"})
     epochs: int = Field(gt=0)
@@ -104,7 +112,13 @@ class TrainingSpec(Spec):
     warmup_share: float = 0.1
     dtype: Literal["fp32", "bf16"]
     device: Literal["cpu", "cuda"]
+    select_epoch: bool = False
     feature_cache: bool = True
+
+    def identity(self) -> dict[str, Any]:
+        """Likewise; a run that is tested after its last epoch is what it was before there was a choice."""
+        found = super().identity()
+        return found if self.select_epoch else {name: value for name, value in found.items() if name != "select_epoch"}
 
 
 class Variant(Spec):
@@ -126,6 +140,24 @@ class Variant(Spec):
         return " ".join([self.method, *(f"{key}={value}" for key, value in shown.items())])
 
 
+class RangeSpec(Spec):
+    """From where to where a field was searched, evenly or evenly in logarithms."""
+
+    low: float
+    high: float
+    log: bool
+
+
+class TrialSpec(Spec):
+    """That a run is a trial of a search, which is never tested: which one, and of which space, by field.
+
+    The run's seed is the search's.
+    """
+
+    trial: int = Field(ge=0)
+    space: dict[str, RangeSpec]
+
+
 class RunSpec(Spec):
     """One method with one set of hyperparameters and one seed on one backbone and one set of splits."""
 
@@ -136,8 +168,14 @@ class RunSpec(Spec):
     backbone: BackboneRef
     data: DataRef
     training: TrainingSpec
+    search: TrialSpec | None = None
     protocol: int = PROTOCOL
     schema_version: int = SCHEMA
+
+    def identity(self) -> dict[str, Any]:
+        """Likewise; a run that is no trial is what it was before there were searches."""
+        found = super().identity()
+        return found if self.search is not None else {name: value for name, value in found.items() if name != "search"}
 
     @property
     def uid(self) -> str:
@@ -148,6 +186,8 @@ class RunSpec(Spec):
     @property
     def label(self) -> str:
         """The variant and the seed, for people."""
+        if self.search is not None:
+            return f"{self.variant.label} trial={self.search.trial} search-seed={self.seed}"
         return f"{self.variant.label} seed={self.seed}"
 
 
@@ -223,10 +263,16 @@ class Study(Spec):
 
     def runs(self) -> list[RunSpec]:
         """Every variant with every seed; seeds outermost, so that a study cut short has whole comparisons."""
-        shared = {
-            "preset": self.preset,
-            "backbone": self.backbone,
-            "data": self.data,
-            "training": self.training,
-        }
-        return [RunSpec(variant=v, seed=seed, **shared) for seed in self.seeds for v in self.variants]
+        return [self.run(v, seed) for seed in self.seeds for v in self.variants]
+
+    def run(self, variant: Variant, seed: int, search: TrialSpec | None = None) -> RunSpec:
+        """One run on what the whole study is on."""
+        return RunSpec(
+            variant=variant,
+            seed=seed,
+            preset=self.preset,
+            backbone=self.backbone,
+            data=self.data,
+            training=self.training,
+            search=search,
+        )

@@ -112,8 +112,11 @@ class Prepared:
     store: Store
 
 
-def prepare(request: Request) -> Prepared:
-    """Find the backbone and the texts and unfold the grid. Raises UsageError for what is wrong."""
+def prepare(request: Request, also: Sequence[Variant] = ()) -> Prepared:
+    """Find the backbone and the texts and unfold the grid. Raises UsageError for what is wrong.
+
+    Passages are as long as the grid's variants, and those in `also`, leave room for.
+    """
     request.variants()
     device = facts.resolve_device(request.device)
     sources = resolve(
@@ -129,7 +132,7 @@ def prepare(request: Request) -> Prepared:
         epochs=request.epochs or sources.defaults.epochs,
         max_steps=request.max_steps,
         batch_size=request.batch_size or sources.defaults.batch_size,
-        max_length=_max_length(request, sources, chosen),
+        max_length=_max_length(request, sources, [*chosen, *also]),
         dtype=facts.resolve_dtype(request.dtype, device),
         device=device,
         feature_cache=request.feature_cache,
@@ -236,8 +239,16 @@ def run(request: Request) -> tuple[Store, list[Record]]:
     if not _holds_records(request):
         child.warm_up()
     prepared = prepare(request)
+    return prepared.store, complete(prepared, prepared.study.runs(), request)
+
+
+def complete(prepared: Prepared, specs: Sequence[RunSpec], request: Request) -> list[Record]:
+    """Run what of the runs isn't in the store; return their records, in order. They are all trials, or none is one.
+
+    Raises UsageError where the store can't be written, and OSError where the system refuses something else.
+    """
     contents = prepared.store.read()
-    plan = resume.plan(prepared.study.runs(), contents.records, request.rerun, request.save_adapters)
+    plan = resume.plan(specs, contents.records, request.rerun, request.save_adapters)
     if said := plan.sentence():
         console.say(said)
     damaged = [path for path, _ in contents.unreadable]
@@ -248,7 +259,7 @@ def run(request: Request) -> tuple[Store, list[Record]]:
             raise
         raise _unwritable(prepared.store.folder, error) from error
     records = {**plan.known, **found}
-    return prepared.store, [records[spec.uid] for spec in plan.runs if spec.uid in records]
+    return [records[spec.uid] for spec in plan.runs if spec.uid in records]
 
 
 def _within(error: OSError, folder: Path) -> bool:
@@ -334,7 +345,7 @@ def _untimed(plan: resume.Plan, request: Request) -> bool:
 
 def _first_seeds(runs: Sequence[RunSpec], records: Mapping[str, Record]) -> list[RunSpec]:
     """Of each variant that has results but none from a run that had the machine to itself, the first one's."""
-    good = [spec for spec in runs if spec.uid in records and records[spec.uid].status == "ok"]
+    good = [spec for spec in runs if spec.search is None and spec.uid in records and records[spec.uid].status == "ok"]
     done = [spec.variant for spec in good if alone(records[spec.uid])]
     first: list[RunSpec] = []
     for spec in good:
@@ -371,8 +382,11 @@ def _jobs(prepared: Prepared, specs: Sequence[RunSpec], splits: Splits, scratch:
     test = prepared.corpus.frames["test"]
     examples = test.assign(text_hash=text_hashes(test))[EXAMPLE_COLUMNS]
     try:
-        splits.save(scratch)
-        examples.to_parquet(examples_path(scratch), index=False)
+        if any(spec.search for spec in specs):
+            splits.without_test().save(scratch)  # what a search can't read, it can't have chosen by
+        else:
+            splits.save(scratch)
+            examples.to_parquet(examples_path(scratch), index=False)
     except (OSError, SafetensorError) as error:  # neither names the file
         raise _unwritable(prepared.store.folder, error) from error
     checkpoints = prepared.store.folder / CHECKPOINTS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003  (pydantic resolves the annotations of a class when it makes it)
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from methods.base import LearningRate  # noqa: TC001
 from methods.errors import MethodError
 from methods.peft_method import PeftMethod, classification
 from methods.registry import register
+from methods.spaces import ALPHA, Range
 from methods.targets import Targets, resolve_targets
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class AdaLora(PeftMethod):
     paper: ClassVar[str] = "Zhang et al. 2023, arXiv 2303.10512"
     family: ClassVar[str] = "lora-family"
     learning_rate_source: ClassVar[str] = "peft's example of AdaLoRA (examples/conditional_generation)"
+    searched: ClassVar[Mapping[str, Range]] = {"alpha": ALPHA}
     defaults_source: ClassVar[str] = "peft's defaults; alpha and schedule from peft's example and its comparison"
     identity_at_start: ClassVar[bool] = True
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping  # noqa: TC003  (pydantic resolves the annotations of a class when it makes it)
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from methods.errors import MethodError
-from methods.hyperparameters import explain, from_text
+from methods.hyperparameters import explain, from_text, number
+from methods.spaces import Range, around
 
 if TYPE_CHECKING:
     from pydantic import ValidationInfo
@@ -59,6 +60,8 @@ class Method(BaseModel):
     """The fields that, left out, are as large as the model's layers allow, up to this value."""
     sweep: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     """The values that a study tries when it is told nothing else: field -> values."""
+    searched: ClassVar[Mapping[str, Range]] = {}
+    """What a search for good settings tries beside the learning rate: two fields at most, each with the reason."""
     fixed_features: ClassVar[bool] = False
     """Whether what the head reads never changes, so that one pass over the texts serves every epoch."""
     identity_at_start: ClassVar[bool] = False
@@ -95,6 +98,20 @@ class Method(BaseModel):
         return tuple(cls.parse_value(field, part) for part in text.split(","))
 
     @classmethod
+    def space(cls) -> dict[str, Range]:
+        """Return what a search for good settings tries, field -> range: the learning rate, if there is one, goes first.
+
+        Its range is three decades around the default, for every method.
+        """
+        rate = cls().learning_rate
+        return {**({"learning_rate": around(rate)} if rate else {}), **cls.searched}
+
+    @classmethod
+    def takes(cls, field: str) -> Literal["whole", "real"] | None:
+        """Return what numbers a field takes; None where it takes none."""
+        return number(cls.model_fields[field].annotation)
+
+    @classmethod
     def describe(cls) -> dict[str, Any]:
         """Return what a list of the methods shows, as JSON has it."""
         return {
@@ -103,6 +120,7 @@ class Method(BaseModel):
             "defaults": cls().hyperparameters(),
             "at_most": dict(cls.at_most),
             "sweep": {field: list(values) for field, values in cls.sweep.items()},
+            "space": {field: asdict(range_) for field, range_ in cls.space().items()},
             "family": cls.family,
             "paper": cls.paper,
             "learning_rate_source": cls.learning_rate_source,

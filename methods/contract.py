@@ -15,6 +15,7 @@ from methods.base import Plan
 from methods.conv1d import to_linear
 from methods.errors import MethodError
 from methods.prepare import head_modules
+from methods.spaces import MOST_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,6 +187,20 @@ def default_sweep_is_valid(method: Method, backbone: Backbone) -> None:
                 raise ContractViolation(f"its own default sweep has a bad value: {error}") from error
 
 
+def space_is_valid(method: Method, backbone: Backbone) -> None:
+    """A search tries few fields of the method's own, each with a reason, and both ends of each range can be used."""
+    kind = type(method)
+    require(len(kind.searched) <= MOST_FIELDS, f"more than {MOST_FIELDS} fields of its own are searched")
+    for field, found in kind.space().items():
+        require(field == "learning_rate" or bool(found.why), f"it doesn't say why {field} is searched")
+        require(found.low < found.high and (found.low > 0 or not found.log), f"its range of {field} isn't one")
+        for end in (found.low, found.high):
+            try:
+                kind(**{field: end})
+            except MethodError as error:
+                raise ContractViolation(f"its own range has a bad end: {error}") from error
+
+
 def own_parameters_and_head_train(method: Method, backbone: Backbone) -> None:
     """What trains is in float32; the head is among it unless nothing trains; peft counts the same."""
     module = adapted(method, backbone)
@@ -340,6 +355,7 @@ def half_precision_backbone_works(method: Method, backbone: Backbone) -> None:
 CHECKS: tuple[Check, ...] = (
     bad_hyperparameters_are_refused_by_name,
     default_sweep_is_valid,
+    space_is_valid,
     own_parameters_and_head_train,
     gradient_reaches_every_parameter,
     backbone_stays_bit_identical,

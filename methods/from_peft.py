@@ -219,6 +219,7 @@ def _class(name: str, found: Catalogue) -> type[PeftMethod]:
     made.at_most = {field: fit.usual for field, fit in about.fits.items()}
     made.identity_at_start = name in found.identities
     made.resumable = about.resumable
+    made.searched = about.searched
     made.needs_linear = name in found.linear_only
     made.moves_weights = name in found.movers
     return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic_core import PydanticCustomError
 
@@ -30,6 +30,14 @@ def from_text(annotation: object, value: object) -> object:
     if any(get_origin(member) in LISTS or member in LISTS for member in members):
         return [part.strip() for part in value.replace("+", ",").split(",") if part.strip()]
     return value
+
+
+def number(annotation: object) -> Literal["whole", "real"] | None:
+    """Return what numbers a field of that type takes; None where it takes none."""
+    members = _members(annotation)
+    if float in members:
+        return "real"
+    return "whole" if int in members else None
 
 
 def _members(annotation: object) -> list[object]:

@@ -10,6 +10,7 @@ from pydantic import Field
 from methods.base import LearningRate  # noqa: TC001
 from methods.peft_method import PeftMethod, classification
 from methods.registry import register
+from methods.spaces import ALPHA, Range
 from methods.targets import Targets, resolve_targets
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Lora(PeftMethod):
     family: ClassVar[str] = "lora-family"
     learning_rate_source: ClassVar[str] = "the paper's for RoBERTa-base classifying sentences with r 8 (its table 9)"
     sweep: ClassVar[Mapping[str, tuple[Any, ...]]] = {"alpha": (8, 32, 128)}
+    searched: ClassVar[Mapping[str, Range]] = {"alpha": ALPHA}
     identity_at_start: ClassVar[bool] = True
 
     r: Annotated[int, Field(ge=1, le=1024)] = 8

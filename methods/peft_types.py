@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from methods import spaces
 from methods.sizes import Fit
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ class About:
 
     A variant is of another type, `peft_type`, and `options` of that type's configuration make it what it is; or a
     function of `peft.optimizers` does, called with `optimizer_options`, which leaves untrained what has `freezes` in
-    its name. `penalty` is the method of peft's model that gives what is to be added to the loss.
+    its name. `penalty` is the method of peft's model that gives what is to be added to the loss. `searched` are the
+    hyperparameters that a search tries beside the learning rate.
     """
 
     trains: str
@@ -44,6 +46,7 @@ class About:
     optimizer_options: Mapping[str, float] = field(default_factory=dict)
     freezes: str = ""
     penalty: str = ""
+    searched: Mapping[str, spaces.Range] = field(default_factory=dict)
     resumable: bool = True
     head_learning_rate: float | None = None
 
@@ -52,6 +55,7 @@ LORA_RATE = 5e-4
 """LoRA's, from its paper."""
 AS_LORA = "lora's here: peft's comparison trains both at one rate (its default, 1e-4)"
 ALPHA = {"lora_alpha": 32}
+ALPHA_SEARCHED = {"lora_alpha": spaces.ALPHA}
 ALPHA_AS_LORA = "alpha is lora's here, so that only what makes the variant differs"
 
 ABOUT: dict[str, About] = {
@@ -109,6 +113,7 @@ ABOUT: dict[str, About] = {
         learning_rate=5e-3,
         learning_rate_source="prefix's here, the same parameters (peft's example, distilling a long text: 1e-3)",
         defaults={"num_virtual_tokens": 20},
+        searched={"num_virtual_tokens": spaces.TOKENS},
         defaults_source="as many tokens as prefix here; they start random, without a text to take them from",
     ),
     "deft": About(
@@ -136,6 +141,7 @@ ABOUT: dict[str, About] = {
         learning_rate=LORA_RATE,
         learning_rate_source=AS_LORA,
         defaults=ALPHA,
+        searched=ALPHA_SEARCHED,
         defaults_source=ALPHA_AS_LORA,
         peft_type="LORA",
         options={"use_dora": True},
@@ -200,6 +206,7 @@ ABOUT: dict[str, About] = {
         learning_rate=5e-4,
         learning_rate_source="the authors' script for RoBERTa-base on SST-2, r 8",
         defaults={"lora_alpha": 16},
+        searched=ALPHA_SEARCHED,
         defaults_source="alpha and the penalties' weights from the same script",
         fits={"r": Fit("below rank", 8)},
         peft_type="LORA",
@@ -247,6 +254,7 @@ ABOUT: dict[str, About] = {
         learning_rate=LORA_RATE,
         learning_rate_source=AS_LORA,
         defaults=ALPHA,
+        searched=ALPHA_SEARCHED,
         defaults_source=ALPHA_AS_LORA,
         peft_type="LORA",
         optimizer="create_lorafa_optimizer",
@@ -259,6 +267,7 @@ ABOUT: dict[str, About] = {
         learning_rate=LORA_RATE,
         learning_rate_source="lora's here: it is LoRA from another start, and no other rate was seen",
         defaults=ALPHA,
+        searched=ALPHA_SEARCHED,
         defaults_source=ALPHA_AS_LORA,
         peft_type="LORA",
         options={"init_lora_weights": "orthogonal"},
@@ -270,6 +279,7 @@ ABOUT: dict[str, About] = {
         learning_rate=2e-4,
         learning_rate_source="the authors' script for GPT-2 on MNLI, r 8: ten times this for the second factor",
         defaults_source="peft's own: rank and alpha are the same script's",
+        searched=ALPHA_SEARCHED,
         peft_type="LORA",
         optimizer="create_loraplus_optimizer",
         optimizer_options={"loraplus_lr_ratio": 10.0},
@@ -281,6 +291,7 @@ ABOUT: dict[str, About] = {
         learning_rate=LORA_RATE,
         learning_rate_source=AS_LORA,
         defaults=ALPHA,
+        searched=ALPHA_SEARCHED,
         defaults_source=ALPHA_AS_LORA,
         fits={"r": Fit("rank", 8)},
         peft_type="LORA",
@@ -322,6 +333,7 @@ ABOUT: dict[str, About] = {
         learning_rate=2e-4,
         learning_rate_source="peft's example for RoBERTa-base on MRPC, r 8",
         defaults={"lora_alpha": 16},
+        searched=ALPHA_SEARCHED,
         defaults_source="alpha and samples from the same example",
         peft_type="LORA",
         options={"monteclora_config": {"num_samples": 10}},
@@ -342,6 +354,7 @@ ABOUT: dict[str, About] = {
         family="lora-family",
         learning_rate=3e-4,
         learning_rate_source="peft's example (olora_finetuning)",
+        searched=ALPHA_SEARCHED,
         peft_type="LORA",
         options={"init_lora_weights": "olora"},
     ),
@@ -359,6 +372,7 @@ ABOUT: dict[str, About] = {
         learning_rate=1e-3,
         learning_rate_source="peft's example for RoBERTa-large on MRPC",
         defaults={"num_virtual_tokens": 20, "encoder_hidden_size": 128},
+        searched={"num_virtual_tokens": spaces.TOKENS},
         defaults_source="the same example",
     ),
     "peanut": About(
@@ -377,6 +391,7 @@ ABOUT: dict[str, About] = {
         learning_rate=3e-4,
         learning_rate_source="no rate for a model of this size seen; OLoRA's, whose factors start from the weight too",
         defaults_source="peft's own: alpha is the rank, as in peft's example of PiSSA",
+        searched=ALPHA_SEARCHED,
         peft_type="LORA",
         options={"init_lora_weights": "pissa"},
     ),
@@ -387,6 +402,7 @@ ABOUT: dict[str, About] = {
         learning_rate=1e-3,
         learning_rate_source="peft's example for RoBERTa-large on MRPC; a rate of its comparison too",
         defaults={"num_virtual_tokens": 20},
+        searched={"num_virtual_tokens": spaces.TOKENS},
         defaults_source="as many tokens as prefix and p_tuning here",
     ),
     "psoft": About(
@@ -418,6 +434,7 @@ ABOUT: dict[str, About] = {
         learning_rate=LORA_RATE,
         learning_rate_source=AS_LORA,
         defaults=ALPHA,
+        searched=ALPHA_SEARCHED,
         defaults_source=f"{ALPHA_AS_LORA}; damping is peft's",
         peft_type="LORA",
         optimizer="create_riemannian_optimizer",
@@ -438,6 +455,7 @@ ABOUT: dict[str, About] = {
         learning_rate=LORA_RATE,
         learning_rate_source=AS_LORA,
         defaults=ALPHA,
+        searched=ALPHA_SEARCHED,
         defaults_source=ALPHA_AS_LORA,
         peft_type="LORA",
         options={"use_rslora": True},
@@ -491,6 +509,7 @@ ABOUT: dict[str, About] = {
         learning_rate=LORA_RATE,
         learning_rate_source="lora's here: it is LoRA with less memory, and no other rate was seen",
         defaults=ALPHA,
+        searched=ALPHA_SEARCHED,
         defaults_source=f"{ALPHA_AS_LORA}; the compression is that of peft's documentation",
         peft_type="LORA",
         options={"velora_config": {"num_groups": 64, "scale": 0.2, "init_type": "batch_average"}},

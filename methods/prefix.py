@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003  (pydantic resolves the annotations of a class when it makes it)
 from inspect import signature
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -12,6 +13,7 @@ from methods.errors import MethodError
 from methods.peft_method import PeftMethod, classification
 from methods.prepare import base_model
 from methods.registry import register
+from methods.spaces import TOKENS, Range
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -32,6 +34,7 @@ class Prefix(PeftMethod):
     paper: ClassVar[str] = "Li & Liang 2021, arXiv 2101.00190; as P-Tuning v2, Liu et al. 2022, arXiv 2110.07602"
     family: ClassVar[str] = "prompts"
     learning_rate_source: ClassVar[str] = "P-Tuning v2's published scripts for BERT on BoolQ and RoBERTa on RTE"
+    searched: ClassVar[Mapping[str, Range]] = {"tokens": TOKENS}
 
     tokens: Annotated[int, Field(ge=1, le=4096)] = 20
     learning_rate: LearningRate = 5e-3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping  # noqa: TC003  (pydantic resolves the annotations of a class when it makes it)
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -12,6 +13,7 @@ from methods.base import Method, Plan
 from methods.errors import MethodError
 from methods.prepare import head_modules
 from methods.registry import register
+from methods.spaces import Range, around
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +41,9 @@ class Probe(Method):
     family: ClassVar[str] = "anchors"
     learning_rate_source: ClassVar[str] = "no step is taken"
     defaults_source: ClassVar[str] = "c: of 0.003, 0.01, 0.03, 0.1 and 1, the lowest validation loss on the demo"
+    searched: ClassVar[Mapping[str, Range]] = {
+        "c": around(0.01, why="it is all that there is to choose: no step is taken")
+    }
     fixed_features: ClassVar[bool] = True
     identity_at_start: ClassVar[bool] = True
 

@@ -32,6 +32,7 @@ SUPPORT = frozenset(
         "prepare",
         "registry",
         "sizes",
+        "spaces",
         "survey",
         "targets",
     }

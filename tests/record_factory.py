@@ -129,6 +129,31 @@ def failed_record(
     return make_record(variant, seed, {**nothing, "status": status, "error": error})
 
 
+def make_trial(
+    variant: Variant, trial: int, accuracies: Sequence[float], seed: int = 0, losses: Sequence[float] = ()
+) -> Record:
+    """Return the record of a search's trial with these validation accuracies after its epochs; it diverged if none."""
+    losses = losses or [2 - accuracy for accuracy in accuracies]
+    epochs = [
+        {"epoch": epoch, "train_loss": 1.0, "validation_loss": loss, "validation_accuracy": accuracy}
+        for epoch, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True), start=1)
+    ]
+    space = {} if variant.method == "frozen" else {"learning_rate": {"low": 1e-5, "high": 1e-2, "log": True}}
+    search = {"trial": trial, "space": space, "epochs": epochs or None}
+    changes: dict[str, Any] = {"search": search, "quality": None, "compute": None}
+    if not accuracies:
+        error = {"type": "Diverged", "message": "the training loss is nan", "last_lines": []}
+        changes |= {"status": "diverged", "error": error, "speed": None, "memory": None, "parameters": None}
+    record = make_record(variant, seed, changes)
+    told = json.dumps([record.uid, trial])
+    return record.model_copy(update={"uid": hashlib.sha256(told.encode()).hexdigest()[:16]})
+
+
+def head(rate: float, accuracy: float = 0.4) -> Variant:
+    """Head-only tuning at a learning rate."""
+    return Variant("head", {"learning_rate": rate}, accuracy, 0, 16_000.0, 620.0, 41.3)
+
+
 def predictions_parquet(variant: Variant, seed: int) -> bytes:
     """Return a run's predictions as the parquet file that lies beside its record."""
     import pandas as pd

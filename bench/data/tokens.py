@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -56,9 +56,15 @@ class TokenSplit:
 
     def spread(self, count: int) -> TokenSplit:
         """Return up to `count` of the texts, evenly spread over the split."""
-        rows = np.unique(np.linspace(0, len(self.labels) - 1, count).astype(np.int64))
-        offsets = np.concatenate([[0], np.cumsum(self.lengths[rows])])
-        return TokenSplit(np.concatenate([self.row(i) for i in rows]), offsets, self.labels[rows])
+        return self.only(np.unique(np.linspace(0, len(self.labels) - 1, count).astype(np.int64)))
+
+    def only(self, rows: NDArray[np.int64]) -> TokenSplit:
+        """Return the texts with these numbers."""
+        tokens = [np.arange(self.offsets[i], self.offsets[i + 1]) for i in rows]
+        places = np.concatenate([np.zeros(0, dtype=np.int64), *tokens])
+        offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(self.lengths[rows])])
+        types = None if self.types is None else self.types[places]
+        return TokenSplit(self.ids[places], offsets, self.labels[rows], types)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +75,10 @@ class Splits:
     validation: TokenSplit
     test: TokenSplit
     truncated: int
+
+    def without_test(self) -> Splits:
+        """Return the same with no text in the test split."""
+        return replace(self, test=self.test.only(np.zeros(0, dtype=np.int64)))
 
     def save(self, folder: Path) -> None:
         """Write the splits into an existing folder."""

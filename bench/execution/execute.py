@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from bench.errors import UsageError
 from bench.execution.child import Child
 from bench.job import Failure
-from bench.store.record import Record, RecordError, Speed, Training
+from bench.store.record import Record, RecordError, Search, Speed, Training
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -287,18 +287,27 @@ def _record(run: _Running, result: Outcome | Failure, shared: Shared) -> tuple[R
     }
     if isinstance(result, Failure):
         failed = Record(
-            **header, status=result.status, error=result.error, backbone=shared.backbone, training=_training(job, None)
+            **header,
+            status=result.status,
+            error=result.error,
+            backbone=shared.backbone,
+            training=_training(job, None),
+            search=_search(job, None),
         )
         return failed, None
-    predictions = job.predictions.read_bytes()
-    sha256 = hashlib.sha256(predictions).hexdigest()
+    quality, predictions = result.quality, None
+    if quality is not None:
+        predictions = job.predictions.read_bytes()
+        sha256 = hashlib.sha256(predictions).hexdigest()
+        quality = quality.model_copy(update={"predictions_sha256": sha256})
     record = Record(
         **header,
         status="ok",
         backbone=shared.backbone.model_copy(update={"parameters": result.backbone_parameters}),
         training=_training(job, result),
         resolved=result.resolved or None,
-        quality=result.quality.model_copy(update={"predictions_sha256": sha256}),
+        quality=quality,
+        search=_search(job, result),
         speed=_speed(run, result),
         **{name: getattr(result, name) for name in ("parameters", "memory", "compute", "notes")},
     )
@@ -309,6 +318,13 @@ def _speed(run: _Running, outcome: Outcome) -> Speed:
     """Return the run's times, and what they are worth: whether it had the machine to itself."""
     alone = {"exclusive": not run.neighbours, "neighbours": run.neighbours, "threads": run.job.threads}
     return outcome.speed.model_copy(update=alone)
+
+
+def _search(job: Job, outcome: Outcome | None) -> Search | None:
+    """Return the record's search part; None where the run is no trial."""
+    if job.spec.search is None:
+        return None
+    return Search(**job.spec.search.model_dump(), epochs=outcome.validation if outcome else None)
 
 
 def _training(job: Job, outcome: Outcome | None) -> Training:
@@ -326,6 +342,7 @@ def _training(job: Job, outcome: Outcome | None) -> Training:
         device=spec.device,
         threads=job.threads,
         padding_share=outcome.padding_share if outcome else None,
+        select_epoch=spec.select_epoch or None,
         feature_cache=outcome.feature_cache if outcome else None,
         laid_out=outcome.laid_out if outcome else None,
     )

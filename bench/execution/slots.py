@@ -99,7 +99,7 @@ def _steps_per_s(job: Job, shares: Sequence[tuple[int, ...]]) -> float:
         sender.close()
         results.append(result)
     try:
-        return sum(1 / result.recv() for result in results if result.poll(_PATIENCE_S))
+        return float(sum(1 / result.recv() for result in results if result.poll(_PATIENCE_S)))
     except (EOFError, OSError):
         return 0.0
     finally:

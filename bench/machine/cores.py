@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,7 +88,9 @@ class Cores:
         self, numbers: tuple[int, ...], gpus: tuple[str, ...] = (), per_gpu: int = 1, folder: Path | None = None
     ) -> None:
         self.numbers, self.gpus, self.per_gpu = numbers, gpus, per_gpu
-        self.folder = folder or Path(platformdirs.user_runtime_dir("peft-bench"))
+        with warnings.catch_warnings():  # that XDG_RUNTIME_DIR isn't set, as in containers
+            warnings.simplefilter("ignore", RuntimeWarning)
+            self.folder = folder or Path(platformdirs.user_runtime_dir("peft-bench"))
         self.folder.mkdir(parents=True, exist_ok=True)
         self._queue = self._lock("queue")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bench import stats
 from bench.errors import UsageError
 from bench.labels import group_noun, label_noun
-from bench.reporting import provenance, sweeps, tables, words
+from bench.reporting import provenance, searches, sweeps, tables, words
 from bench.reporting.answer import answer
 from bench.reporting.layout import Layout
 from bench.reporting.model import Cell, Code, Column, Row, Section, Table, code, paragraph, strong
@@ -124,6 +124,7 @@ def _sections(analysis: Analysis, pictures: bool, prefix: str = "") -> tuple[Sec
     layout = Layout(analysis)
     return (
         *_pictures(layout, pictures, prefix),
+        *searches.section(layout, prefix, draw=pictures),
         *sweeps.section(layout),
         *_groups(layout),
         *_differences(layout),

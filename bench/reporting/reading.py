@@ -47,7 +47,10 @@ def reading(layout: Layout) -> list[Paragraph]:
 
 def _scores(analysis: Analysis) -> str:
     said = f"{words.TOP} can't be told from the best. " if analysis.top else ""
-    said += "Accuracy and macro-F1 are of the test split after the last epoch: mean ± standard deviation over n seeds"
+    rules = {summary.training.tested_epoch for summary in analysis.comparison.summaries}
+    epoch = "last epoch" if rules <= {"last"} else "epoch that was best on the validation split"
+    epoch = epoch if len(rules) < 2 else "last epoch or, where Training says best, the one best on the validation split"
+    said += f"Accuracy and macro-F1 are of the test split after the {epoch}: mean ± standard deviation over n seeds"
     if any(analysis.accuracy):
         given = "passages of one document counted together" if analysis.documents else "given these passages"
         said += f", and in brackets the 95% interval, which covers the chance in seeds and in test passages ({given})"

@@ -42,6 +42,7 @@ SETTINGS = {
     "dtype": "dtype",
     "device": "device",
     "protocol": "protocol",
+    "tested_epoch": "tested epoch",
 }
 
 

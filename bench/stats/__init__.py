@@ -7,6 +7,7 @@ from bench.stats.intervals import Interval
 from bench.stats.outcomes import Outcomes
 from bench.stats.pareto import Cost, Front
 from bench.stats.reference import written
+from bench.stats.searches import FEW_TRIALS, Rule, Search, expected_best, expected_seconds, searches
 from bench.stats.summaries import (
     Comparison,
     Estimate,
@@ -21,8 +22,10 @@ from bench.stats.summaries import (
     has_result,
     turned_up,
 )
+from bench.stats.tuned import Gap, Tuned, agreement, worse_than_default
 
 __all__ = [
+    "FEW_TRIALS",
     "Against",
     "Analysis",
     "Comparison",
@@ -30,20 +33,29 @@ __all__ = [
     "Difference",
     "Estimate",
     "Front",
+    "Gap",
     "Interval",
     "Machine",
     "Outcomes",
+    "Rule",
+    "Search",
     "Summary",
     "TrainingSettings",
+    "Tuned",
     "Verdict",
+    "agreement",
     "alpha_sweeps",
     "analyse",
     "comparisons",
     "differing_hyperparameters",
     "differing_settings",
     "estimate",
+    "expected_best",
+    "expected_seconds",
     "has_result",
+    "searches",
     "turned_up",
     "without_predictions",
+    "worse_than_default",
     "written",
 ]

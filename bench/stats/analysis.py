@@ -16,6 +16,7 @@ from bench.stats.intervals import of_each, of_pairs
 from bench.stats.outcomes import read, read_baseline
 from bench.stats.pareto import above_majority, draw, fronts
 from bench.stats.reference import find
+from bench.stats.tuned import tuned
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from bench.stats.outcomes import Outcomes
     from bench.stats.pareto import Front
     from bench.stats.summaries import Comparison
+    from bench.stats.tuned import Tuned
 
 Value = TypeVar("Value")
 
@@ -60,7 +62,7 @@ class Analysis:
     would have been found with 80% power. `max_t`: differences were tested with regard to what they have in common, else
     by Holm's method. `against_baseline` holds the variants against the comparison's baseline; None where there is none,
     or its predictions aren't known. `documents` is how many there are, passages of each taken together; None: the
-    intervals are given these passages.
+    intervals are given these passages. `tuned` are the comparison's searches, in order.
     """
 
     comparison: Comparison
@@ -79,6 +81,7 @@ class Analysis:
     documents: int | None
     max_t: bool
     fronts: tuple[Front, ...]
+    tuned: tuple[Tuned, ...]
 
     @property
     def best_predicted(self) -> int | None:
@@ -133,6 +136,7 @@ def analyse(comparison: Comparison, folder: Path, reference: str | None = None) 
         documents=documents,
         max_t=chosen is not None and Family(pairs, places.index(chosen)).max_t,
         fronts=fronts(comparison, above, draw(known, clusters, _moved_by_seeds(each, pairs), comparison.majority)),
+        tuned=tuned(comparison, places, each, pairs),
     )
 
 
@@ -156,6 +160,7 @@ def without_predictions(comparison: Comparison, missing: tuple[str, ...] = ()) -
         documents=None,
         max_t=False,
         fronts=fronts(comparison, above_majority(comparison, nothing)),
+        tuned=tuned(comparison),
     )
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import statistics
 from collections import Counter, defaultdict
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from bench.stats.searches import searches
 from bench.store.record import alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
+    from bench.stats.searches import Rule, Search
     from bench.store.record import Baseline, Majority, Record, Scores
 
 Item = TypeVar("Item")
@@ -53,6 +55,7 @@ class TrainingSettings:
     dtype: str
     device: str
     protocol: int
+    tested_epoch: Rule = "last"
 
     @classmethod
     def of(cls, record: Record) -> TrainingSettings:
@@ -69,6 +72,7 @@ class TrainingSettings:
             dtype=training.dtype,
             device=training.device,
             protocol=record.protocol,
+            tested_epoch="best" if training.select_epoch else "last",
         )
 
 
@@ -111,6 +115,11 @@ class Summary:
     def macro_f1(self) -> Estimate | None:
         """F1 averaged over the styles, each counting the same, 0 to 1."""
         return self._quality(lambda scores: scores.macro_f1)
+
+    def fits(self, trial: Record, rule: Rule) -> bool:
+        """Whether this is what a search's trial tried, trained in the same way and judged by that epoch."""
+        alike = trial.method == self.method and trial.hyperparameters == self.hyperparameters
+        return alike and replace(TrainingSettings.of(trial), tested_epoch=rule) == self.training
 
     def category_accuracy(self, category: str) -> Estimate | None:
         """Accuracy within one category of the test split."""
@@ -182,12 +191,17 @@ class Summary:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs on the same backbone, splits and preset, summarised: best mean accuracy first, without a result last."""
+    """Runs on the same backbone, splits and preset, summarised: best mean accuracy first, without a result last.
+
+    `searches` are the searches for good settings on them. Their trials are in no summary; where there is nothing else,
+    they are the `records`.
+    """
 
     records: tuple[Record, ...]
     summaries: tuple[Summary, ...]
     machine: Machine | None
     superseded: int
+    searches: tuple[Search, ...] = ()
 
     @property
     def newest(self) -> Record:
@@ -227,11 +241,13 @@ def _comparable(record: Record) -> Hashable:
     return record.preset, backbone.name, backbone.source, backbone.revision, record.data.fingerprint
 
 
-def _compare(records: Sequence[Record]) -> Comparison:
+def _compare(found: Sequence[Record]) -> Comparison:
+    records = [record for record in found if record.search is None]
     groups = [_latest_by_seed(group) for group in _grouped(records, _variant).values()]
     machine = _usual_machine([run for group in groups for run in group if has_result(run)])
     summaries = sorted((_summarise(group, machine) for group in groups), key=_best_first)
-    return Comparison(tuple(records), tuple(summaries), machine, len(records) - sum(map(len, groups)))
+    superseded = len(records) - sum(map(len, groups))
+    return Comparison(tuple(records or found), tuple(summaries), machine, superseded, tuple(searches(found)))
 
 
 def _variant(record: Record) -> Hashable:

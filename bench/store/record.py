@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SCHEMA = 1
 
@@ -111,6 +114,9 @@ class Training(Part):
     threads: int
     padding_share: float | None = None
     feature_cache: bool | None = None
+    select_epoch: bool | None = Field(
+        default=None, description="true where the test figures are of the best epoch on the validation split"
+    )
     laid_out: int | None = Field(default=None, description="frozen linear layers that were computed from a layout")
 
 
@@ -139,7 +145,8 @@ class StyleScores(Part):
 
 
 class Scores(Part):
-    """Scores of the last epoch on the test split; the loss is the mean cross-entropy in nats."""
+    """Scores of the last epoch, or of the one that was selected, on the test split; the loss is the mean cross-entropy
+    in nats."""
 
     accuracy: float
     macro_f1: float
@@ -157,6 +164,11 @@ class Epoch(Part):
     validation_accuracy: float
 
 
+def best_validated(epochs: Sequence[Epoch]) -> Epoch:
+    """Return the best epoch on the validation split: by accuracy, then by loss, then the earliest."""
+    return max(epochs, key=lambda epoch: (epoch.validation_accuracy, -epoch.validation_loss, -epoch.epoch))
+
+
 class Quality(Part):
     """How well it classifies. `predictions` is the name of the parquet file beside the record, and its SHA-256."""
 
@@ -165,6 +177,25 @@ class Quality(Part):
     best_epoch: int
     predictions: str
     predictions_sha256: str | None = None
+
+
+class Searched(Part):
+    """From where to where a hyperparameter was searched, evenly or evenly in logarithms."""
+
+    low: float
+    high: float
+    log: bool
+
+
+class Search(Part):
+    """A trial of a search for good settings: trained and validated, never tested. The run's seed is the search's.
+
+    Trial 0 is the default. `epochs` is null where the run has no result.
+    """
+
+    trial: int
+    space: dict[str, Searched]
+    epochs: list[Epoch] | None = None
 
 
 class Speed(Part):
@@ -181,9 +212,9 @@ class Speed(Part):
     features_s: float | None = None
     features_reused: bool | None = None
     matmul_share: float | None = None
-    eval_s: float
-    eval_tokens_per_s: float
-    eval_samples_per_s: float
+    eval_s: float | None = None
+    eval_tokens_per_s: float | None = None
+    eval_samples_per_s: float | None = None
     eval_merged_tokens_per_s: float | None = None
     exclusive: bool | None = Field(default=None, description="whether no other run was on the machine; null: long ago")
     neighbours: int | None = Field(default=None, description="the most other runs at once on the machine meanwhile")
@@ -247,6 +278,7 @@ class Record(Part):
     training: Training
     parameters: Parameters | None = None
     quality: Quality | None = None
+    search: Search | None = Field(default=None, description="of a trial of a search, which has no quality")
     speed: Speed | None = None
     memory: Memory | None = None
     compute: Compute | None = None

@@ -62,7 +62,8 @@ def speeds(records: Iterable[Record], revision: str, device: str, machine: str) 
     runs = defaultdict(list)
     for record in records:
         here = record.environment.cpu == machine and record.training.device == device
-        if record.status == "ok" and record.speed and record.backbone.revision == revision and here:
+        tested = record.status == "ok" and record.speed and record.speed.eval_tokens_per_s
+        if tested and here and record.backbone.revision == revision:
             runs[record.method].append(record)
     return {method: _median(found) for method, found in runs.items()}
 
@@ -72,7 +73,7 @@ def _median(runs: Sequence[Record]) -> Speed:
     trained = [speed.train_tokens_per_s for speed in known if speed.train_tokens_per_s]
     return Speed(
         train=median(trained) if trained else None,
-        evaluation=median(speed.eval_tokens_per_s for speed in known),
+        evaluation=median(speed.eval_tokens_per_s or 0 for speed in known),
         load_s=median(speed.load_s for speed in known),
         keeps_features=any(run.training.feature_cache for run in runs),
     )

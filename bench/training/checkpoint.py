@@ -1,8 +1,9 @@
 """What a run knows after an epoch, kept on disk, so that a run that was killed goes on from there.
 
-One safetensors file, with JSON in its header: the trainable parameters and the buffers, the optimizer's and the
-schedule's state, torch's generators, and what was measured so far. The order of the batches is a function of seed and
-epoch, so it needs no keeping. A file that is damaged, or was written by another version of torch, counts as none.
+One safetensors file, with JSON in its header: the trainable parameters and the buffers, now and after the epoch that is
+the best so far where one is to be selected, the optimizer's and the schedule's state, torch's generators, and what was
+measured so far. The order of the batches is a function of seed and epoch, so it needs no keeping. A file that is
+damaged, or was written by another version of torch, counts as none.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from safetensors.torch import save
 
 from bench.store.files import write_atomically
 from bench.store.record import Epoch
+from bench.training.train import module_tensors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from bench.training.train import Fitting
 
 Tensors = dict[str, torch.Tensor]
+_BEST = "best "
 
 
 @dataclass(frozen=True)
@@ -53,15 +56,8 @@ class Checkpoint:
     def restore(self, fitting: Fitting) -> None:
         """Bring freshly made state to where the file left it; do nothing where there is no good one."""
         found = _read(self.path)
-        if found is not None and set(_module_tensors(fitting)) <= set(found[1]):
+        if found is not None and set(module_tensors(fitting.forward.module)) <= set(found[1]):
             _load(fitting, *found)
-
-
-def _module_tensors(fitting: Fitting) -> Tensors:
-    """What training changes in the module, by name: these are the tensors themselves, not copies."""
-    module = fitting.forward.module
-    found = {f"parameter {name}": p.data for name, p in module.named_parameters() if p.requires_grad}
-    return found | {f"buffer {name}": buffer for name, buffer in module.named_buffers()}
 
 
 def _generators(device: str) -> Tensors:
@@ -70,7 +66,8 @@ def _generators(device: str) -> Tensors:
 
 
 def _dumps(fitting: Fitting) -> bytes:
-    tensors = _module_tensors(fitting) | _generators(fitting.forward.device)
+    tensors = module_tensors(fitting.forward.module) | _generators(fitting.forward.device)
+    tensors |= {f"{_BEST}{name}": tensor for name, tensor in fitting.best.items()}
     state = {
         "torch": torch.__version__,
         "optimizer": _split(fitting.optimizer.state_dict(), tensors),
@@ -97,8 +94,11 @@ def _read(path: Path) -> tuple[dict[str, Any], Tensors] | None:
 
 
 def _load(fitting: Fitting, state: dict[str, Any], tensors: Tensors) -> None:
-    for name, tensor in _module_tensors(fitting).items():
+    module = module_tensors(fitting.forward.module)
+    for name, tensor in module.items():
         tensor.copy_(tensors[name])
+    best = {name: tensors[f"{_BEST}{name}"] for name in module if f"{_BEST}{name}" in tensors}
+    fitting.best = {name: tensor.to(module[name].device) for name, tensor in best.items()}
     fitting.optimizer.load_state_dict(_join(state["optimizer"], tensors))
     fitting.schedule.load_state_dict(_join(state["schedule"], tensors))
     for name, value in state["fit"].items():

@@ -25,6 +25,8 @@ WARMUP_STEPS = 3
 class Costs:
     """The measured phases of one run. `passes` holds the backbone's passes by split where its features were kept.
 
+    A trial of a search has no evaluation.
+
     The last three are measured after training, and are None until then and where that failed.
     """
 
@@ -33,7 +35,7 @@ class Costs:
     loading: Phase
     passes: dict[str, Pass]
     fit: Fit
-    evaluation: Evaluation
+    evaluation: Evaluation | None
     merged_tokens_per_s: float | None = None
     flops_per_token: float | None = None
     matmul_flops_per_s: float | None = None
@@ -41,34 +43,42 @@ class Costs:
     def speed(self, splits: Splits) -> Speed:
         """Return the record's times and throughputs; a kept pass over a split is charged to what it served."""
         train = self._kept_training(splits) if "train" in self.passes else training_speed(self.fit)
-        eval_s = self.evaluation.cost.seconds + self._pass_s("test")
         return Speed(
             load_s=self.loading.seconds,
             **train,
             features_s=sum(map(self._pass_s, self.passes)) if self.passes else None,
             features_reused=all(kept.reused for kept in self.passes.values()) if self.passes else None,
             matmul_share=self._matmul_share(train.get("train_tokens_per_s")),
-            eval_s=eval_s,
-            eval_tokens_per_s=int(splits.test.lengths.sum()) / eval_s,
-            eval_samples_per_s=len(splits.test.labels) / eval_s,
+            **self._testing(splits),
             eval_merged_tokens_per_s=self.merged_tokens_per_s,
         )
 
     def memory(self) -> Memory:
         """Return the record's peaks: of a kept pass too, by the run that made it."""
         train = self._peaks(self.fit.peak_bytes, "train")
-        test = self._peaks(self.evaluation.cost.peak_bytes, "test")
-        reserved = [self.loading.reserved_bytes, self.fit.reserved_bytes, self.evaluation.cost.reserved_bytes]
+        testing = self.evaluation.cost if self.evaluation is not None else None
+        test = self._peaks(testing.peak_bytes if testing else None, "test")
+        reserved = [self.loading.reserved_bytes, self.fit.reserved_bytes, testing.reserved_bytes if testing else None]
         reserved += [kept.cost.reserved_bytes for kept in self.passes.values()]
         return Memory(
             peak_bytes=max([self.loading.peak_bytes, *train, *test]),
             load_peak_bytes=self.loading.peak_bytes,
             train_peak_bytes=max(train, default=None),
-            eval_peak_bytes=max(test),
+            eval_peak_bytes=max(test, default=None),
             baseline_bytes=self.baseline_bytes if self.device == "cpu" else None,
             kind=measure.memory_kind(self.device),
             reserved_bytes=max((size for size in reserved if size is not None), default=None),
         )
+
+    def _testing(self, splits: Splits) -> dict[str, float]:
+        if self.evaluation is None:
+            return {}
+        eval_s = self.evaluation.cost.seconds + self._pass_s("test")
+        return {
+            "eval_s": eval_s,
+            "eval_tokens_per_s": int(splits.test.lengths.sum()) / eval_s,
+            "eval_samples_per_s": len(splits.test.labels) / eval_s,
+        }
 
     def _matmul_share(self, tokens_per_s: float | None) -> float | None:
         if tokens_per_s is None or self.flops_per_token is None or self.matmul_flops_per_s is None:

@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from bench.data.frames import PAIR
 from bench.store.baseline import Kept
 from bench.store.record import Baseline
 from bench.training.metrics import log_probabilities, scores
@@ -69,10 +70,10 @@ def fit(corpus: Corpus) -> Fitted:
         max_features=min(_FEATURES, max(1, _WEIGHTS // len(corpus.styles))),
         dtype=np.float32,
     )
-    features, labels = vectorizer.fit_transform(train["text"]), _labels(corpus, train)
+    features, labels = vectorizer.fit_transform(_texts(train)), _labels(corpus, train)
     tried = [LogisticRegression(C=c, solver="newton-cg").fit(features, labels) for c in GRID]
     right, done = np.zeros(len(tried), dtype=int), 0
-    for portion in _portions(validation["text"].tolist()):
+    for portion in _portions(_texts(validation)):
         expected = _labels(corpus, validation)[done : done + len(portion)]
         found = vectorizer.transform(portion)
         right += [int((_logits(one, found).argmax(axis=1) == expected).sum()) for one in tried]
@@ -84,7 +85,7 @@ def compute(corpus: Corpus, examples: pd.DataFrame, scratch: Path) -> Kept:
     """Fit to the train split and score on the test split, whose `examples` are as a study tells its runs of them."""
     fitted = fit(corpus)
     test = corpus.frames["test"]
-    logits = fitted.logits(test["text"].tolist())
+    logits = fitted.logits(_texts(test))
     scored = scores(logits, _labels(corpus, test), corpus.styles, test["category"].tolist(), scratch)
     table = io.BytesIO()
     predictions(examples, corpus.styles, log_probabilities(logits)).to_parquet(table, index=False)
@@ -96,6 +97,12 @@ def compute(corpus: Corpus, examples: pd.DataFrame, scratch: Path) -> Kept:
         fit_s=fitted.seconds,
     )
     return Kept(figures, table.getvalue())
+
+
+def _texts(rows: pd.DataFrame) -> list[str]:
+    """Each row's text; of a pair, the two in two lines."""
+    texts: list[str] = rows["text"].tolist()
+    return [f"{text}\n{pair}" for text, pair in zip(texts, rows[PAIR], strict=True)] if PAIR in rows else texts
 
 
 def _labels(corpus: Corpus, rows: pd.DataFrame) -> NDArray[np.int64]:

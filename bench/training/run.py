@@ -6,6 +6,7 @@ import hashlib
 import json
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
@@ -63,10 +64,16 @@ class Run:
         self.spec, self.training = job.spec, job.spec.training
         self.method = job.spec.variant.build()
         self.splits = Splits.load(job.scratch)
-        self.examples = pd.read_parquet(examples_path(job.scratch))
+
+    @cached_property
+    def examples(self) -> pd.DataFrame:
+        """The test examples, a row each."""
+        return pd.read_parquet(examples_path(self.job.scratch))
 
     def outcome(self, trained: Callable[[Outcome], None] | None = None) -> Outcome:
         """Do it all; leave the predictions, and the adapter if that is asked for, where the job says.
+
+        A trial of a search is trained and validated, and nothing else.
 
         `trained` is told what there is once training and evaluation are over. What is measured after that may fail: the
         figure is null then, and a note says why.
@@ -80,11 +87,8 @@ class Run:
             passes = self._passes(forward)
             reader = self._reader(forward, passes)
             fit = self._fit(forward, reader, passes)
-            self.watch("evaluating", 0, 1)
-            evaluation = train.evaluate(reader, self.splits.test)
+            evaluation = None if self.spec.search else self._test(reader)
             laid_out = count_laid_out()
-        found_for_each = predictions(self.examples, self.job.styles, log_probabilities(evaluation.logits))
-        found_for_each.to_parquet(self.job.predictions, index=False)
         if self.job.adapter is not None:
             adapters.save(forward.module, self.job.adapter)
         trainable, total = adapters.count(forward.module)
@@ -97,11 +101,14 @@ class Run:
             laid_out=laid_out,
             resolved=self.method.resolved(forward.module),
             parameters=Parameters(trainable=trainable, total=total, adapter_bytes=None),
-            quality=self._quality(fit, evaluation.logits),
+            quality=None if evaluation is None else self._quality(fit, evaluation.logits),
+            validation=fit.epochs if evaluation is None else None,
             speed=costs.speed(self.splits),
             memory=costs.memory(),
             compute=None,
         )
+        if evaluation is None:
+            return found
         if trained is not None:
             trained(found)
 
@@ -128,6 +135,14 @@ class Run:
             ready()
             found = train.fit(forward, self.method, self.splits, self.training, self.spec.seed, self.watch, None)
         return list(found.step_s)
+
+    def _test(self, reader: Forward) -> train.Evaluation:
+        """Predict the test split, and leave the predictions where the job says."""
+        self.watch("evaluating", 0, 1)
+        evaluation = train.evaluate(reader, self.splits.test)
+        found = predictions(self.examples, self.job.styles, log_probabilities(evaluation.logits))
+        found.to_parquet(self.job.predictions, index=False)
+        return evaluation
 
     def _fit(self, forward: Forward, reader: Forward, passes: dict[str, Pass]) -> train.Fit:
         """Train the module in place: by gradient steps, or as the method itself fits its head to the features."""
@@ -161,7 +176,8 @@ class Run:
             return {}
         trains = any(p.requires_grad for p in forward.module.parameters())
         found: dict[str, Pass] = {}
-        for split in SPLITS if trains else SPLITS[1:]:
+        read = {"train": trains, "validation": True, "test": self.spec.search is None}
+        for split in (split for split in SPLITS if read[split]):
             self.watch(f"reading {split}", 0, 1)
             path = self.job.scratch / f"features-{split}.safetensors" if self.training.feature_cache else None
             found[split] = features.one_pass(forward, head, getattr(self.splits, split), path)

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from bench.data import eval_batches, train_batches
 from bench.machine import measure
-from bench.store.record import Epoch
+from bench.store.record import Epoch, best_validated
 from bench.training.metrics import cross_entropy
 from methods import Plan
 
@@ -106,7 +106,7 @@ def fit(
     """Train the module in place and validate it after every epoch. Raises Diverged when a loss isn't finite.
 
     A method with nothing to train is validated once, as epoch 0. With a checkpoint, training goes on from the epoch
-    after which that was written.
+    after which that was written. Where an epoch is to be selected, the module ends as it was after the best.
     """
     if not any(p.requires_grad for p in forward.module.parameters()):
         return Fit(epochs=[_validate(forward, splits.validation, 0, None)])
@@ -118,9 +118,19 @@ def fit(
         batches = train_batches(len(splits.train.labels), spec.batch_size, seed, epoch)
         loss = fitting.train_epoch(batches[: fitting.plan.steps - len(fitting.result.tokens)])
         fitting.result.epochs.append(_validate(forward, splits.validation, epoch, loss))
+        if spec.select_epoch and best_validated(fitting.result.epochs).epoch == epoch:
+            fitting.best = {name: tensor.clone() for name, tensor in module_tensors(forward.module).items()}
         if checkpoint is not None:
             checkpoint.keep(fitting, time.monotonic() - begin)
+    for name, tensor in module_tensors(forward.module).items() if fitting.best else ():
+        tensor.copy_(fitting.best[name])
     return fitting.result
+
+
+def module_tensors(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return what training changes in a module, by name: these are the tensors themselves, not copies."""
+    found = {f"parameter {name}": p.data for name, p in module.named_parameters() if p.requires_grad}
+    return found | {f"buffer {name}": buffer for name, buffer in module.named_buffers()}
 
 
 def fit_to_features(
@@ -145,11 +155,15 @@ def fit_to_features(
 
 
 class Fitting:
-    """The state that lives through all epochs: the optimizer, its schedule, and what was measured."""
+    """The state that lives through all epochs: the optimizer, its schedule, and what was measured.
+
+    `best` is the module's state after the best epoch so far, where one is to be selected, else empty.
+    """
 
     def __init__(self, forward: Forward, method: Method, split: TokenSplit, spec: TrainingSpec, watch: Watch) -> None:
         self.forward, self.split, self.watch = forward, split, watch
         self.result = Fit()
+        self.best: dict[str, torch.Tensor] = {}
         self.plan = plan(split, spec)
         self.optimizer = _optimizer(forward.module, method, self.plan, spec.weight_decay)
         self.penalty = getattr(method, "penalty", None)

@@ -358,6 +358,7 @@ def test_the_list_as_json_has_what_the_list_shows(
         for field, value in method.get("defaults", {}).items():
             assert value in (None, False) or f"{field}={value}" in shown
     assert "sweeps alpha over 8, 32, 128" in shown
+    assert "learning_rate 1.581e-05..0.01581:log; alpha 8..128:log (alpha scales the update" in shown
 
 
 def test_the_list_is_printed_in_whatever_encoding(tmp_path: Path) -> None:

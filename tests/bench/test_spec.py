@@ -13,10 +13,12 @@ from bench.spec import (
     BackboneRef,
     DataRef,
     LearningRates,
+    RangeSpec,
     RunSpec,
     Spec,
     Study,
     TrainingSpec,
+    TrialSpec,
     Variant,
     expand,
     renamed,
@@ -50,6 +52,8 @@ IDENTITY: dict[str, Any] = {
     "training.warmup_share": 0.2,
     "training.dtype": "bf16",
     "training.device": "cuda",
+    "training.select_epoch": True,
+    "search": TrialSpec(trial=0, space={"learning_rate": RangeSpec(low=1e-5, high=1e-2, log=True)}),
     "protocol": RUN.protocol + 1,
     "schema_version": RUN.schema_version + 1,
 }
@@ -164,3 +168,12 @@ def test_a_group_stands_for_its_members() -> None:
     assert set(expand(("all",))) == set(methods.names())
     assert expand(("all",))[: len(CORE)] == CORE
     assert expand(("no_such",)) == ("no_such",)
+
+
+def test_trials_and_their_spaces_are_told_apart_and_what_is_no_trial_is_what_it_was_before_there_were_any() -> None:
+    space = {"learning_rate": RangeSpec(low=1e-5, high=1e-2, log=True)}
+    wider = {"learning_rate": RangeSpec(low=1e-5, high=1e-1, log=True)}
+    asked = [TrialSpec(trial=0, space=space), TrialSpec(trial=1, space=space), TrialSpec(trial=0, space=wider)]
+    assert len({RUN.model_copy(update={"search": search}).uid for search in asked}) == 3
+    assert "search" not in RUN.identity()
+    assert "select_epoch" not in RUN.identity()["training"]

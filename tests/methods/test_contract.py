@@ -16,6 +16,7 @@ import methods
 from methods import adapters, contract
 from methods.conv1d import to_linear
 from methods.prepare import count_to_head, head_modules
+from methods.spaces import Range
 
 if TYPE_CHECKING:
     from torch import nn
@@ -146,6 +147,10 @@ class SweepsNonsense(Broken):
     sweep: ClassVar[dict[str, tuple[Any, ...]]] = {"learning_rate": (1e-3, -1.0)}
 
 
+class SearchesNonsense(Broken):
+    searched: ClassVar[dict[str, Range]] = {"learning_rate": Range(1e-3, 2.0, why="large rates are quick")}
+
+
 class TakesAnything(Broken):
     free: Any = None
 
@@ -162,6 +167,7 @@ class TakesAnything(Broken):
         (KeepsStateOutsideItsParameters, contract.saved_and_loaded_predicts_the_same),
         (ReadsThePadding, contract.padding_makes_no_difference),
         (SweepsNonsense, contract.default_sweep_is_valid),
+        (SearchesNonsense, contract.space_is_valid),
         (TakesAnything, contract.bad_hyperparameters_are_refused_by_name),
     ],
 )

@@ -12,6 +12,7 @@ from bench.data import Splits, TokenSplit, load_local, tokenise
 from bench.model import backbone
 from bench.model.forward import Forward
 from bench.spec import TrainingSpec
+from bench.store import record
 from bench.training import train
 from bench.training.checkpoint import Checkpoint
 from methods import get, names
@@ -69,6 +70,7 @@ def _fit(
     checkpoint: train.Keeper | None,
     end_at_step: int | None = None,
     device: Device = "cpu",
+    training: TrainingSpec = TRAINING,
 ) -> Fitted:
     """Train as a run does; what `end_at_step` names is the step, from 0, that is never taken."""
     torch.manual_seed(5)
@@ -83,7 +85,7 @@ def _fit(
         if end_at_step is not None and done >= end_at_step:
             raise Ended
 
-    fit = train.fit(forward, method, splits, TRAINING, 5, watch, checkpoint)
+    fit = train.fit(forward, method, splits, training, 5, watch, checkpoint)
     weights = {name: p.detach().clone() for name, p in module.named_parameters() if p.requires_grad}
     return Fitted(fit, weights, torch.get_rng_state(), told)
 
@@ -116,6 +118,32 @@ def test_it_goes_on_bit_for_bit(ref: BackboneRef, splits: Splits, method: Method
     assert _same(resumed, whole)
     assert len(resumed.fit.step_s) == len(whole.fit.step_s) == 15
     assert (whole.told, resumed.told) == ([0, 10], [10])  # the third epoch alone was trained
+
+
+def test_where_an_epoch_is_selected_it_ends_as_after_the_best_resumed_or_not(
+    ref: BackboneRef, splits: Splits, checkpoint: Checkpoint
+) -> None:
+    """At this rate the first epoch is the best."""
+    method, selecting = get("lora")(learning_rate=0.03), TRAINING.model_copy(update={"select_epoch": True})
+    whole = _fit(ref, splits, method, None, training=selecting)
+    best = record.best_validated(whole.fit.epochs).epoch
+    assert best == 1
+    after: dict[str, torch.Tensor] = {}
+
+    class Watching(First):
+        def keep(self, fitting: train.Fitting, epoch_s: float) -> None:
+            super().keep(fitting, epoch_s)
+            if len(fitting.result.epochs) == best:
+                module = fitting.forward.module
+                after.update({name: p.detach().clone() for name, p in module.named_parameters() if p.requires_grad})
+
+    last = _fit(ref, splits, method, Watching(checkpoint, resumes=False))
+    assert last.fit.epochs == whole.fit.epochs
+    assert all(torch.equal(whole.weights[name], tensor) for name, tensor in after.items())
+    assert not all(torch.equal(last.weights[name], tensor) for name, tensor in after.items())
+    checkpoint.path.unlink()
+    _fit(ref, splits, method, First(checkpoint, resumes=False), training=selecting)
+    assert _same(_fit(ref, splits, method, First(checkpoint, resumes=True), training=selecting), whole)
 
 
 class First:

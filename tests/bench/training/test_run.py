@@ -198,8 +198,11 @@ def test_speed_and_memory_are_plausible(finished: Finished, label: str) -> None:
     record = finished.records[label]
     assert record.speed is not None
     assert record.memory is not None
-    assert 0 < record.speed.eval_s < record.wall_s
     assert 0 < record.speed.load_s < record.wall_s
+    assert record.speed.eval_s
+    assert record.speed.eval_tokens_per_s
+    assert record.speed.eval_samples_per_s
+    assert 0 < record.speed.eval_s < record.wall_s
     per_sample = record.speed.eval_tokens_per_s / record.speed.eval_samples_per_s
     assert 4 <= per_sample <= 108
     if record.speed.train_s is not None:

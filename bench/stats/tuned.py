@@ -1,0 +1,148 @@
+"""What searches came to on the test split: the chosen settings beside the default, both trained anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.stats.searches import chance
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from bench.stats.intervals import Figures, Interval
+    from bench.stats.searches import Chance, Rule, Search
+    from bench.stats.summaries import Comparison, Estimate
+    from bench.store.record import Record
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A difference in mean test accuracy, and its 95% interval where predictions are known."""
+
+    mean: float
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A search, and the summaries of what it chose and of the default, by place; None: not trained anew.
+
+    `gain` is the chosen settings minus the default, None where that was chosen; `behind` the chosen settings minus
+    those of the method that is best at its chosen ones, None for itself. The intervals cover the chance in seeds, in
+    test passages and, where it is known (`counted`), in the searches.
+    """
+
+    search: Search
+    rule: Rule
+    place: int | None
+    default: int | None
+    accuracy: Estimate | None
+    interval: Interval | None
+    gain: Gap | None
+    behind: Gap | None
+    counted: bool
+
+
+def tuned(
+    comparison: Comparison, places: Sequence[int] = (), each: Figures | None = None, pairs: Figures | None = None
+) -> tuple[Tuned, ...]:
+    """Hold what was chosen against the default; `each` and `pairs` are the figures of the summaries at `places`."""
+    rule: Rule = "best" if comparison.newest.training.select_epoch else "last"
+    rows = {place: row for row, place in enumerate(places)}
+    accuracies = [summary.accuracy for summary in comparison.summaries]
+
+    def gap(place: int | None, other: int | None, *searches: Chance | None) -> Gap | None:
+        one, two = (None if at is None else accuracies[at] for at in (place, other))
+        if one is None or two is None or place is None or other is None or place == other:
+            return None
+        if pairs is None or not {place, other} <= rows.keys():
+            return Gap(one.mean - two.mean, None)
+        difference = _with(pairs.at(np.array([rows[place]]), np.array([rows[other]])), *searches)
+        return Gap(float(difference.mean[0]), difference.intervals()[0])
+
+    left = chance(comparison.searches, rule)
+    chosen = [_chosen(comparison, search, rule) for search in comparison.searches]
+    best = min(
+        (at for at, place in enumerate(chosen) if place is not None), key=lambda at: chosen[at] or 0, default=None
+    )
+    found = []
+    for search, place, unknown in zip(comparison.searches, chosen, left, strict=True):
+        default = _place(comparison, search.trials[0], rule)
+        interval = None
+        if each is not None and place in rows:
+            [interval] = _with(each.at(slice(rows[place], rows[place] + 1)), unknown).intervals(within=(0, 1))
+        found.append(
+            Tuned(
+                search=search,
+                rule=rule,
+                place=place,
+                default=default,
+                accuracy=None if place is None else accuracies[place],
+                interval=interval,
+                gain=gap(place, default, unknown),
+                behind=None if best is None else gap(place, chosen[best], unknown, left[best]),
+                counted=unknown is not None,
+            )
+        )
+    return tuple(found)
+
+
+def _chosen(comparison: Comparison, search: Search, rule: Rule) -> int | None:
+    trial = search.chosen(rule)
+    return None if trial is None else _place(comparison, search.trials[trial], rule)
+
+
+def _place(comparison: Comparison, trial: Record, rule: Rule) -> int | None:
+    """Return where the trial's settings stand among the summaries, trained in the same way; None: nowhere."""
+    return next((place for place, summary in enumerate(comparison.summaries) if summary.fits(trial, rule)), None)
+
+
+def _with(figures: Figures, *left: Chance | None) -> Figures:
+    """The same with what searches leave to chance, as far as that is known of all."""
+    known = [one for one in left if one is not None]
+    if len(known) < len(left):
+        return figures
+    return with_search(figures, sum(one.variance for one in known), min(one.degrees for one in known))
+
+
+def with_search(figures: Figures, variance: float | NDArray[Any], degrees: float | NDArray[Any]) -> Figures:
+    """The same with one more source of chance, the search."""
+    more = [np.full((1, *figures.mean.shape), value, dtype=float) for value in (variance, degrees)]
+    return replace(
+        figures,
+        variances=np.concatenate([figures.variances, more[0]]),
+        degrees=np.concatenate([figures.degrees, more[1]]),
+    )
+
+
+def worse_than_default(found: Sequence[Tuned]) -> tuple[int, int]:
+    """How many searches chose something that tests worse than the default, and of how many that chose another."""
+    gains = [one.gain.mean for one in found if one.gain is not None]
+    return sum(gain < 0 for gain in gains), len(gains)
+
+
+def agreement(found: Sequence[Tuned]) -> float | None:
+    """Kendall's tau-b between the methods' rankings by two searches' choices, averaged over pairs of search seeds.
+
+    None where no two searches have three methods with test figures in common.
+    """
+    from scipy.stats import kendalltau
+
+    by_seed: dict[int, dict[str, float]] = {}
+    for one in found:
+        if one.accuracy is not None:
+            by_seed.setdefault(one.search.seed, {})[one.search.method] = one.accuracy.mean
+    taus = []
+    seeds = sorted(by_seed)
+    for place, seed in enumerate(seeds):
+        for other in seeds[place + 1 :]:
+            common = sorted(by_seed[seed].keys() & by_seed[other].keys())
+            if len(common) > 2:
+                first, second = ([by_seed[s][name] for name in common] for s in (seed, other))
+                taus.append(float(kendalltau(first, second).statistic))
+    return float(np.mean(taus)) if taus else None

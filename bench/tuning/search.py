@@ -1,0 +1,237 @@
+"""Search good settings for each method with the same budget, then train what was chosen anew and test only that."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import methods
+from bench import console, study
+from bench.errors import UsageError
+from bench.reporting import searches as shown
+from bench.sources import PRESETS
+from bench.spec import LearningRates, RangeSpec, TrialSpec, Variant
+from bench.stats import Rule, Search
+from bench.store.record import Searched
+from bench.tuning.points import point
+from bench.tuning.spaces import spaces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from bench.spec import RunSpec
+    from bench.store.files import Store
+    from bench.store.record import Record
+    from bench.study import Prepared, Request
+    from bench.tuning.spaces import Space
+
+TRIALS = 16
+"""So many trials a method has beside its default, where nothing else is asked for."""
+MOST_TRIALS = 1000
+"""More no budget buys: one more would tell nothing."""
+
+_LARGEST_SEED = 2**32 - 1
+
+Which = tuple[str, int]
+"""A method and a search seed: one search."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A study's request, whose seeds are those of the final runs, and how to search before: `trials` or `budget_s`."""
+
+    request: Request
+    trials: int | None = None
+    budget_s: float | None = None
+    search_seeds: tuple[int, ...] = (0,)
+    space: tuple[str, ...] = ()
+    select_epoch: bool = False
+
+    @property
+    def rule(self) -> Rule:
+        """By which epoch trials are judged, and what was chosen is tested."""
+        return "best" if self.select_epoch else "last"
+
+    def spaces(self) -> dict[str, Space]:
+        """Return each method's space. Raises UsageError for what is wrong with what was asked for, before any run."""
+        self.request.variants()
+        if self.trials is not None and self.budget_s is not None:
+            raise UsageError("--trials and --budget: give one of them, so many trials or so much training time")
+        if not self.search_seeds:
+            raise UsageError("--search-seeds is empty; leave it out for the default")
+        for seed, times in Counter(self.search_seeds).items():
+            if times > 1:
+                raise UsageError(f"--search-seeds: {seed} is given twice")
+            if not 0 <= seed <= _LARGEST_SEED:
+                raise UsageError(f"--search-seeds {seed}: a seed is a whole number from 0 to {_LARGEST_SEED}")
+        if both := sorted(set(self.search_seeds) & set(self.request.seeds)):
+            raise UsageError(
+                f"--seeds and --search-seeds share {', '.join(map(str, both))}: settings that were chosen by a seed "
+                "look better with it than they are; give --seeds others"
+            )
+        return spaces(self.request.methods, self.space)
+
+    def defaults(self, learning_rates: LearningRates | None = None) -> dict[str, Variant]:
+        """Return each method's default, as `bench run` would use it but for sweeps.
+
+        `learning_rates` are the preset's; without a backbone at hand, those that the preset named here would use.
+        """
+        if learning_rates is None:
+            preset = self.request.preset if not self.request.model else None
+            learning_rates = PRESETS[preset].learning_rates if preset else LearningRates()
+        found = {}
+        for name in self.request.methods:
+            method = methods.get(name)
+            built = method(learning_rate=learning_rates.of(method))
+            found[name] = Variant(method=name, hyperparameters=built.hyperparameters())
+        return found
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What `run` did: the searches, and the final runs' records, in the store."""
+
+    store: Store
+    searches: tuple[Search, ...]
+    records: tuple[Record, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every run has a result; a trial that diverged has one: it says what isn't to be chosen."""
+        trials = all(search.failed == 0 for search in self.searches)
+        return trials and all(record.status == "ok" for record in self.records)
+
+
+def run(asked: Tuning) -> Tuned:
+    """Search, choose, and train the chosen settings and the defaults on fresh seeds.
+
+    Raises UsageError for what is wrong with what was asked for, and where the budget buys a method no trial.
+    """
+    found = asked.spaces()
+    request = asked.request
+    prepared = study.prepare(request, [_greediest(name, space) for name, space in found.items()])
+    trials = _Trials(asked, prepared, found)
+    done = trials.run()
+    console.show(shown.chosen(done, asked.rule))
+    final = [*trials.defaults.values(), *(variant for search in done if (variant := _chosen(search, asked.rule)))]
+    training = prepared.study.training.model_copy(update={"select_epoch": asked.select_epoch})
+    grid = prepared.study.model_copy(update={"training": training})
+    specs = [grid.run(v, seed) for seed in request.seeds for v in _distinct(final, request.methods)]
+    return Tuned(prepared.store, done, tuple(study.complete(prepared, specs, request)))
+
+
+def announced(asked: Tuning) -> list[str]:
+    """Say in lines what would be searched, where, and how many runs that takes."""
+    found, defaults = asked.spaces(), asked.defaults()
+    lines = []
+    for name, space in found.items():
+        ranges = [f"{field} {r.low:g}..{r.high:g}{':log' if r.log else ''}" for field, r in space.items()]
+        at = ", ".join(f"{field}={defaults[name].hyperparameters[field]}" for field in space)
+        lines.append(f"{name}: {', '.join(ranges)}; default {at}" if space else f"{name}: nothing to search")
+    searched = sum(bool(space) for space in found.values())
+    searches, seeds = len(asked.search_seeds), len(asked.request.seeds)
+    most = f"at most {len(found) + searched * searches} settings × {seeds} seeds"
+    if asked.budget_s is not None:
+        return [*lines, f"{asked.budget_s:g} s of training for each method and search; then {most}, tested"]
+    trials = TRIALS if asked.trials is None else asked.trials
+    runs = searches * (len(found) + searched * trials)
+    return [*lines, f"{runs} runs to search ({trials} trials a method beside the default); then {most}, tested"]
+
+
+def _chosen(search: Search, rule: Rule) -> Variant | None:
+    """Return the settings that a search chose; None where no trial has a result."""
+    place = search.chosen(rule)
+    if place is None:
+        return None
+    return Variant(method=search.method, hyperparameters=search.trials[place].hyperparameters)
+
+
+def _greediest(name: str, space: Space) -> Variant:
+    """Return the variant that takes most of the model's positions: every trial gets passages of the same length."""
+    built = methods.get(name)(**{field: found.high for field, found in space.items()})
+    return Variant(method=name, hyperparameters=built.hyperparameters())
+
+
+def _distinct(variants: Iterable[Variant], order: Sequence[str]) -> list[Variant]:
+    """Return each variant once, a method's together."""
+    found = {repr(variant): variant for variant in variants}
+    return sorted(found.values(), key=lambda variant: order.index(variant.method))
+
+
+class _Trials:
+    """The searches under way: each round runs some trials of each, and the store has those of earlier rounds."""
+
+    def __init__(self, asked: Tuning, prepared: Prepared, found: Mapping[str, Space]) -> None:
+        self.asked, self.prepared, self.spaces = asked, prepared, found
+        self.defaults = asked.defaults(prepared.sources.learning_rates)
+        self.request = replace(asked.request, save_adapters=None)
+        self.done: dict[Which, list[Record]] = {(n, seed): [] for seed in asked.search_seeds for n in found}
+
+    def run(self) -> tuple[Search, ...]:
+        """Run all that the budget buys; return the searches, a method's together."""
+        if self.asked.budget_s is None:
+            most = TRIALS if self.asked.trials is None else self.asked.trials
+            self._round({which: most + 1 if self.spaces[which[0]] else 1 for which in self.done})
+        else:
+            self._spend(self.asked.budget_s)
+        searches = [self._search(which, trials) for which, trials in self.done.items() if trials]
+        return tuple(sorted(searches, key=lambda search: self.asked.request.methods.index(search.method)))
+
+    def _round(self, upto: Mapping[Which, int]) -> None:
+        """Bring searches to so many trials each, the default among them; each trial of all before the next of any."""
+        specs = {
+            (which, trial): self._spec(which, trial)
+            for trial in range(max(upto.values()))
+            for which, most in upto.items()
+            if len(self.done[which]) <= trial < most
+        }
+        records = {record.uid: record for record in study.complete(self.prepared, [*specs.values()], self.request)}
+        for (which, trial), spec in specs.items():
+            if spec.uid in records and len(self.done[which]) == trial:
+                self.done[which].append(records[spec.uid])
+
+    def _spend(self, budget_s: float) -> None:
+        """Run trials in order until each method's have taken so many seconds of training.
+
+        A round is as many as surely fit, at least one; so the last trial alone may end beyond the budget.
+        """
+        self._round(dict.fromkeys(self.done, 1))
+        self._check(budget_s)
+        active = {which for which in self.done if self.spaces[which[0]]}
+        while active:
+            upto = {}
+            for which in active:
+                seconds = self._search(which, self.done[which]).seconds
+                left = budget_s - sum(seconds)
+                if left > 0 and len(seconds) <= MOST_TRIALS:
+                    more = max(1, int(left / max(*seconds, 1e-3)))
+                    upto[which] = min(len(seconds) + more, MOST_TRIALS + 1)
+            if upto:
+                self._round(upto)
+            active = {which for which, most in upto.items() if len(self.done[which]) == most}
+
+    def _check(self, budget_s: float) -> None:
+        """Refuse a budget that the default alone uses up."""
+        dear = {
+            name: max(self._search((name, seed), trials).seconds)
+            for (name, seed), trials in self.done.items()
+            if self.spaces[name] and trials and sum(self._search((name, seed), trials).seconds) >= budget_s
+        }
+        if dear:
+            told = ", ".join(f"{name} ({seconds:.1f} s)" for name, seconds in sorted(dear.items()))
+            raise UsageError(
+                f"--budget buys no trial beside the default, whose training alone takes longer than {budget_s:g} s: "
+                f"{told}; give more, or leave these methods out"
+            )
+
+    def _spec(self, which: Which, trial: int) -> RunSpec:
+        name, seed = which
+        ranges = {field: RangeSpec(low=r.low, high=r.high, log=r.log) for field, r in self.spaces[name].items()}
+        variant = point(name, self.spaces[name], seed, trial, self.defaults[name])
+        return self.prepared.study.run(variant, seed, TrialSpec(trial=trial, space=ranges))
+
+    def _search(self, which: Which, trials: Sequence[Record]) -> Search:
+        name, seed = which
+        ranges = {field: Searched(low=r.low, high=r.high, log=r.log) for field, r in self.spaces[name].items()}
+        return Search(name, seed, ranges, tuple(trials))

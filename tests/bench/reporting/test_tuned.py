@@ -1,0 +1,90 @@
+"""What a report says of searches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from record_factory import DEMO, build_store, head, make_trial
+
+from bench.reporting import markdown, page, report
+from bench.store.files import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from bench.reporting.model import Section
+
+RATES = [1e-3, *(float(f"{rate:.4g}") for rate in np.geomspace(1e-5, 1e-2, 9))]
+SCORES = [0.35, 0.20, 0.28, 0.31, 0.30, 0.36, 0.38, 0.37, 0.33, None]
+BEST = RATES[6]
+
+
+def _search(folder: Path, scores: Sequence[float | None], seed: int = 0) -> None:
+    for number, score in enumerate(scores):
+        Store(folder).put(make_trial(head(RATES[number]), number, [] if score is None else [score], seed))
+    Store(folder).put(make_trial(DEMO[0], 0, [0.07], seed))
+
+
+def _tuned(section: Section) -> str:
+    return markdown.render(next(below for below in section.sections if below.title == "Tuned settings"))
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Section:
+    """A search of `head` with nine trials, and what it chose trained anew beside the demo study."""
+    folder = tmp_path_factory.mktemp("searched")
+    build_store(folder, [*DEMO, head(BEST, 0.44)], seeds=(1, 2, 3))
+    _search(folder, SCORES)
+    return report(Store(folder).read(), folder, pictures=True)
+
+
+def test_the_tuned_stand_beside_the_default_with_the_gain(rendered: Section) -> None:
+    said = _tuned(rendered)
+    assert "the default and 9 other settings" in said
+    assert "Nothing is searched for frozen." in said
+    [row] = [line for line in said.splitlines() if line.startswith("| head") and "learning_rate=" in line]
+    cells = [cell.strip() for cell in row.split("|")[1:-1]]
+    assert cells[:4] == ["head", "9", "10.0%", f"learning_rate={BEST:g}"]
+    assert cells[4] == "38.0%"
+    assert " to " in cells[6]
+    assert "in the search: another search would have chosen something else" in said
+
+
+def test_a_smaller_budget_has_a_table_and_both_pictures_are_on_the_page(rendered: Section) -> None:
+    said = _tuned(rendered)
+    assert "| Method | Default | and 1 | and 2 | and 4 | and 8 | Seconds a trial |" in said
+    assert "Chosen: head 38.0% at" in said
+    assert "search-rates.svg" in said
+    assert "search-budget.svg" in said
+    html = page.render(rendered).decode()
+    assert "Tuned settings" in html
+    assert "Validation accuracy against the learning rate, all trials" in html
+
+
+def test_no_trial_is_in_the_comparison(rendered: Section) -> None:
+    whole = markdown.render(rendered)
+    assert "All 24 runs have a result." in whole
+    assert "learning_rate=1e-05" not in whole
+
+
+def test_few_trials_an_edge_and_what_is_not_trained_anew_are_warned_of(tmp_path: Path) -> None:
+    build_store(tmp_path, DEMO, seeds=(1, 2, 3))
+    _search(tmp_path, [0.3, 0.2, 0.25, 0.4])
+    said = _tuned(report(Store(tmp_path).read(), tmp_path))
+    assert "Fewer than 8 trials are too few" in said
+    assert "What was chosen isn't trained anew yet** for head" in said
+    assert "an edge" not in said
+    _search(tmp_path, [0.3, 0.2, 0.25, 0.4, 0.1, 0.1, 0.1, 0.5], seed=9)
+    said = _tuned(report(Store(tmp_path).read(), tmp_path))
+    assert "Not all methods had as many trials" in said
+    assert "the best lies at an edge of what was tried**: head (largest learning_rate)" in said
+
+
+def test_a_store_of_trials_alone_is_a_report(tmp_path: Path) -> None:
+    _search(tmp_path, SCORES)
+    said = markdown.render(report(Store(tmp_path).read(), tmp_path, pictures=True))
+    assert "Tuned settings" in said
+    assert "isn't trained anew yet" in said
