@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 ONE, TWO = ["the moon was silver", "butter", "smoke of iron wheel"], ["it was night", "bread and plum jam", "rail"]
 
 
-@pytest.mark.parametrize("name", ["bert", "distilbert", "gpt2"])
-def test_logits_are_those_of_transformers_for_the_pair(name: str, tmp_path: Path) -> None:
-    """BERT is told which of the two a token belongs to; the others have nothing that could take it in."""
+@pytest.mark.parametrize(("name", "pack"), [("bert", True), ("gpt2", True), ("gpt2", False)])
+def test_logits_are_those_of_transformers_for_the_pair(
+    name: str, pack: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BERT is told which of the two a token belongs to; GPT-2, which would take that for a word, isn't."""
+    if not pack:
+        monkeypatch.setattr("bench.model.packed.gpt2", lambda module: None)
     ref = backbone.local(save_model(name, tmp_path / "model"))
     tokenizer, module = backbone.tokenizer(ref), backbone.load(ref, 2, seed=0).eval()
     rows = frame((text, "ab"[i % 2], None, None) for i, text in enumerate(ONE)).assign(pair=TWO)
