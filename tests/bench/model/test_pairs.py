@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from small import save_model
 
 from bench.data import SPLITS, Corpus, Splits, tokenise
 from bench.data.frames import frame
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
 ONE, TWO = ["the moon was silver", "butter", "smoke of iron wheel"], ["it was night", "bread and plum jam", "rail"]
 
 
-@pytest.mark.parametrize("name", ["bert", "gpt2"])
+@pytest.mark.parametrize(("name", "pack"), [("bert", True), ("gpt2", True), ("gpt2", False)])
 def test_logits_are_those_of_transformers_for_the_pair(
-    name: str, request: pytest.FixtureRequest, tmp_path: Path
+    name: str, pack: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref = backbone.local(request.getfixturevalue(name))
+    """BERT is told which of the two a token belongs to; GPT-2, which would take that for a word, isn't."""
+    if not pack:
+        monkeypatch.setattr("bench.model.packed.gpt2", lambda module: None)
+    ref = backbone.local(save_model(name, tmp_path / "model"))
     tokenizer, module = backbone.tokenizer(ref), backbone.load(ref, 2, seed=0).eval()
     rows = frame((text, "ab"[i % 2], None, None) for i, text in enumerate(ONE)).assign(pair=TWO)
     tokenise(Corpus("some", "local", None, dict.fromkeys(SPLITS, rows)), tokenizer, 64).save(tmp_path)
