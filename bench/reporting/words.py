@@ -70,6 +70,14 @@ def headings(found: Sequence[Comparison]) -> list[str]:
     return [heading(comparison, apart) for comparison in found]
 
 
+def tasks(found: Sequence[Comparison]) -> list[str]:
+    """A short name for each comparison: its texts, its backbone, or both; its heading where these aren't enough."""
+    newest = [comparison.newest for comparison in found]
+    texts, backbones = [run.data.name for run in newest], [run.backbone.name for run in newest]
+    both = [f"{data} · {backbone}" for data, backbone in zip(texts, backbones, strict=True)]
+    return next((names for names in (texts, backbones, both) if len(set(names)) == len(found)), headings(found))
+
+
 def introduction(comparison: Comparison) -> list[Paragraph]:
     """Say which preset it is and what that means, and warn of a backbone never trained and of what the texts lack."""
     record = comparison.newest

@@ -20,10 +20,14 @@ from bench.stats.summaries import (
     has_result,
     turned_up,
 )
+from bench.stats.tasks import THRESHOLDS, Average, Contender, Overall, Profile, over_tasks
 
 __all__ = [
+    "THRESHOLDS",
     "Analysis",
+    "Average",
     "Comparison",
+    "Contender",
     "Cost",
     "Difference",
     "Estimate",
@@ -31,6 +35,8 @@ __all__ = [
     "Interval",
     "Machine",
     "Outcomes",
+    "Overall",
+    "Profile",
     "Summary",
     "TrainingSettings",
     "Verdict",
@@ -41,6 +47,7 @@ __all__ = [
     "differing_settings",
     "estimate",
     "has_result",
+    "over_tasks",
     "turned_up",
     "without_predictions",
     "written",
