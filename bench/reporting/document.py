@@ -166,6 +166,7 @@ def _sections(analysis: Analysis, pictures: bool, prefix: str = "") -> tuple[Sec
         *_pictures(layout, pictures, prefix),
         *sweeps.section(layout),
         *_groups(layout),
+        *_metrics(layout),
         *_differences(layout),
         *_failed(layout),
         _provenance(analysis.comparison),
@@ -197,6 +198,11 @@ def _groups(layout: Layout) -> list[Section]:
         blocks += [paragraph(f"The share of each style's test passages that are recognised{few}:"), by_style]
     blocks += _confusions(layout)
     return [Section("By category and style", tuple(blocks))] if blocks else []
+
+
+def _metrics(layout: Layout) -> list[Section]:
+    table = tables.metrics(layout)
+    return [Section("Other metrics", (words.metrics(layout.summaries), table))] if table else []
 
 
 def _for_the_first(layout: Layout, table: Table) -> str:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bench import stats
-from bench.reporting.model import Paragraph, code, paragraph, strong
+from bench.reporting.model import Paragraph, Span, code, paragraph, strong
 from bench.reporting.text import count, told_apart
 
 if TYPE_CHECKING:
@@ -124,6 +124,19 @@ def paired(analysis: Analysis, reference: str) -> list[Paragraph]:
             )
         )
     return said
+
+
+def metrics(summaries: Iterable[Summary]) -> Paragraph:
+    """Say what the further metrics are, and which way is better."""
+    rarer = {run.quality.test.rarer_style for summary in summaries for run in summary.runs if run.quality}
+    said: list[str | Span] = ["On the test split after the last epoch, mean ± standard deviation over n seeds. "]
+    for style in filter(None, rarer):
+        said += ["F1, ROC AUC and average precision are of ", code(style), ", the rarer in the train split. "]
+    said.append(
+        "Calibration error is how far the probability of the prediction lies from its accuracy, on average over 15 "
+        "bins of equal width; log loss is the mean cross-entropy in nats. Of these two, lower is better."
+    )
+    return paragraph(*said)
 
 
 def majority_note(comparison: Comparison) -> Paragraph:

@@ -109,6 +109,10 @@ class Summary:
         """F1 averaged over the styles, each counting the same, 0 to 1."""
         return self._quality(lambda scores: scores.macro_f1)
 
+    def metric(self, name: str) -> Estimate | None:
+        """A metric of the test split, by its name in the record."""
+        return self._quality(lambda scores: getattr(scores, name))
+
     def category_accuracy(self, category: str) -> Estimate | None:
         """Accuracy within one category of the test split."""
         return self._quality(

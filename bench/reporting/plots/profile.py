@@ -76,6 +76,7 @@ def _interactive(profiles: Sequence[Profile], names: Sequence[str]) -> str:
                 "y": (100 * profile.share).tolist(),
                 "line": {"color": colour, "width": 2 if coloured else 1},
                 "showlegend": coloured,
+                "legendrank": number + 1,
                 "hovertext": [
                     f"<b>{safe(name)}</b><br>at least {at:.0f}% in {score(share)} of runs"
                     for at, share in zip(x, profile.share.tolist(), strict=True)
