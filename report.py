@@ -12,14 +12,14 @@ import typer
 
 from bench.errors import UsageError, refusal
 from bench.machine import streams
-from bench.reporting import latex, markdown, pair, report, spreadsheet
+from bench.reporting import document, latex, markdown, pair, report, spreadsheet
 from bench.reporting.document import analyses, comparison_tables
 from bench.reporting.model import Picture
 from bench.reporting.text import clean
 from bench.store.files import Contents, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from bench.reporting.model import Section
 
@@ -34,7 +34,8 @@ Examples:
   python report.py results/demo -o table.csv        the comparison for a spreadsheet; .tex for LaTeX
   python report.py results/demo --reference head    differences from head, not from LoRA
   python report.py results/demo --reference "lora alpha=32"
-  python report.py results/demo results/again       two stores side by side"""
+  python report.py results/demo results/again       two stores side by side
+  python report.py results/a results/b --together   several tasks in one report, with what holds over all"""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -43,7 +44,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 def render(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[DIR] [DIR]", help="The store; by default the one in results/ with the newest record."),
+        typer.Argument(metavar="[DIR]…", help="The store; by default the one in results/ with the newest record."),
     ] = None,
     output: Annotated[
         str | None,
@@ -57,15 +58,20 @@ def render(
         str | None,
         typer.Option(metavar="METHOD", help='What all are compared with: "ia3", "lora alpha=8". By default LoRA.'),
     ] = None,
+    together: Annotated[
+        bool, typer.Option("--together", help="Report several stores as the tasks of one study, not side by side.")
+    ] = False,
 ) -> None:
     """Render a store's records as a report, or put two stores side by side."""
     ending = ".md" if output in (None, "-") else Path(output).suffix.lower()
     if ending not in (*DOCUMENTS, *TABLES):
         endings = ", ".join((*DOCUMENTS, *TABLES))
         raise UsageError(f"-o {output}: there is no such format; name a file that ends in {endings}")
-    if folders and len(folders) > 2:
-        raise UsageError(f"{len(folders)} stores: name one, or two to put side by side")
-    if folders and len(folders) == 2:
+    if together:
+        _together([_read(folder) for folder in dict.fromkeys(folders or ())], output or "-", ending, reference)
+    elif folders and len(folders) > 2:
+        raise UsageError(f"{len(folders)} stores: two are put side by side; --together reports all as tasks of a study")
+    elif folders and len(folders) == 2:
         _two(_read(folders[0]), _read(folders[1]), output or "-", ending, reference)
     else:
         _one(*(_read(folders[0]) if folders else _newest()), output, ending, reference)
@@ -77,7 +83,7 @@ def _one(folder: Path, contents: Contents, output: str | None, ending: str, refe
         if not contents.records:
             raise UsageError(f"{folder} holds no record to compare")
         found = analyses(contents.records, folder, reference)
-        _tell(contents, [missing for analysis in found for missing in analysis.missing])
+        _tell(contents.unreadable, [missing for analysis in found for missing in analysis.missing])
         _put(path, TABLES[ending](comparison_tables(found)).encode())
     else:
         _document(report(contents, folder, reference, pictures=path != "-"), path, ending)
@@ -91,6 +97,21 @@ def _two(a: tuple[Path, Contents], b: tuple[Path, Contents], output: str, ending
         _put(output, TABLES[ending](pair.named_tables(found)).encode())
     else:
         _document(pair.report((str(a[0]), str(b[0])), found), output, ending)
+
+
+def _together(stores: list[tuple[Path, Contents]], output: str, ending: str, reference: str | None) -> None:
+    if len(stores) < 2:
+        raise UsageError("--together goes with two stores or more")
+    for folder, contents in stores:
+        if not contents.records:
+            raise UsageError(f"{folder} holds no record to report")
+    found = document.together(stores, reference)
+    unreadable = tuple(file for _, contents in stores for file in contents.unreadable)
+    if ending in TABLES:
+        _tell(unreadable, [missing for analysis in found for missing in analysis.missing])
+        _put(output, TABLES[ending](comparison_tables(found)).encode())
+    else:
+        _document(document.of_analyses(found, unreadable, pictures=output != "-"), output, ending)
 
 
 def _document(section: Section, path: str, ending: str) -> None:
@@ -138,9 +159,9 @@ def _put(path: str, content: bytes) -> None:
     typer.echo(path)
 
 
-def _tell(contents: Contents, missing: list[str]) -> None:
+def _tell(unreadable: Sequence[tuple[Path, str]], missing: list[str]) -> None:
     """Say what a table by itself can't: what it lacks."""
-    for path, reason in contents.unreadable:
+    for path, reason in unreadable:
         print(f"report.py: {clean(f'{path.name} is left out: {reason}')}", file=sys.stderr)
     for said in missing:
         print(f"report.py: predictions couldn't be read: {clean(said)}", file=sys.stderr)

@@ -126,7 +126,7 @@ def _report(arguments: list[str]) -> None:
         word for before, word in zip(["", *arguments], arguments, strict=False) if "-" not in (before[:1], word[:1])
     ]
     for folder in named or ["results/demo"]:
-        build_store(Path(folder), DEMO[:2])
+        build_store(Path(folder), DEMO[:2], changes={"data.fingerprint": folder} if "--together" in arguments else None)
     done = subprocess.run(
         [sys.executable, ROOT / "report.py", *arguments], env=environment(), capture_output=True, text=True, timeout=120
     )

@@ -172,7 +172,22 @@ def test_what_two_stores_cannot_have_is_refused_in_a_line(results: Path, tmp_pat
     build_store(tmp_path, DEMO[:1], changes={"data.fingerprint": "feed"})
     assert "other splits" in _mistake("results/demo", str(tmp_path), cwd=results)
     assert "--reference" in _mistake("results/demo", "results/demo", "--reference", "head", cwd=results)
-    assert "3 stores" in _mistake("results/demo", "results/demo", "results/demo", cwd=results)
+    assert "--together" in _mistake("results/demo", "results/demo", "results/demo", cwd=results)
+    assert "two stores or more" in _mistake("results/demo", "--together", cwd=results)
+    assert "both hold runs of small-gpt2" in _mistake("results/demo", "results/custom", "--together", cwd=results)
+
+
+def test_several_stores_can_be_reported_as_tasks_of_one_study(results: Path, tmp_path: Path) -> None:
+    build_store(tmp_path / "b", DEMO[:3], (0, 1), {"data.fingerprint": "feed", "data.name": "letters"})
+    text = _report("results/demo", str(tmp_path / "b"), "--together", cwd=results).stdout
+    assert "\n## Over all 2 tasks\n" in text
+    assert re.search(r"^\| letters +\|", text, re.MULTILINE)
+    assert text.count("\n### Paired differences\n") == 2  # with predictions, each from its own store
+    done = _report("results/demo", str(tmp_path / "b"), "--together", "-o", str(tmp_path / "x.md"), cwd=results)
+    assert done.returncode == 0
+    assert (tmp_path / "x-pictures" / "performance-profile.svg").exists()
+    done = _report("results/demo", str(tmp_path / "b"), "--together", "-o", "-", "--reference", "ia3", cwd=results)
+    assert "Accuracy minus that of `ia3`" in done.stdout  # which the other task lacks
 
 
 def test_the_reference_can_be_chosen_and_a_wrong_one_lists_the_choices(results: Path) -> None:

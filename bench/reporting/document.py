@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bench import stats
 from bench.errors import UsageError
 from bench.labels import group_noun, label_noun
+from bench.reporting import overall as across
 from bench.reporting import provenance, searches, sweeps, tables, words
 from bench.reporting.answer import answer
 from bench.reporting.layout import Layout
@@ -16,7 +17,7 @@ from bench.reporting.reading import reading
 from bench.reporting.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable, Sequence
     from pathlib import Path
 
     from bench.reporting.model import Block, Paragraph
@@ -28,14 +29,18 @@ COMMANDS_SHOWN = 5
 
 
 def comparison(records: Iterable[Record]) -> list[tuple[str, Table]]:
-    """The comparison tables by the records alone, each with a heading that tells it from others, the newest first."""
+    """The comparison tables by the records alone, the newest first, and last what holds over all; with headings."""
     return comparison_tables([stats.without_predictions(found) for found in stats.comparisons(records)])
 
 
 def comparison_tables(analyses: list[Analysis]) -> list[tuple[str, Table]]:
-    """The comparison table of each analysis with a heading that tells it from the others."""
+    """The comparison table of each analysis with a heading that tells it from the others, and what holds over all."""
     headings = words.headings([analysis.comparison for analysis in analyses])
-    return [(name, tables.comparison(Layout(analysis))) for name, analysis in zip(headings, analyses, strict=True)]
+    found = [(name, tables.comparison(Layout(analysis))) for name, analysis in zip(headings, analyses, strict=True)]
+    over = stats.over_tasks(analyses)
+    if over and over.contenders:
+        found.append((across.title(over), across.ranking(over)))
+    return found
 
 
 def analyses(records: Iterable[Record], folder: Path | None, reference: str | None = None) -> list[Analysis]:
@@ -59,15 +64,49 @@ def analyses(records: Iterable[Record], folder: Path | None, reference: str | No
     return analysed
 
 
+def together(stores: Sequence[tuple[Path, Contents]], reference: str | None = None) -> list[Analysis]:
+    """Analyse what several stores hold, a task each, the newest first.
+
+    Raises UsageError where a task stands in two stores, or no task holds the reference.
+    """
+    found: list[Analysis] = []
+    where: dict[Hashable, Path] = {}
+    refused: list[UsageError] = []
+    for folder, contents in stores:
+        try:
+            analysed = analyses(contents.records, folder, reference)
+        except UsageError as error:
+            refused.append(error)
+            analysed = analyses(contents.records, folder)
+        for one in analysed:
+            record = one.comparison.newest
+            task = record.backbone.revision, record.data.fingerprint
+            if where.setdefault(task, folder) != folder:
+                raise UsageError(
+                    f"{where[task]} and {folder} both hold runs of {record.backbone.name} on {record.data.name}, which "
+                    "would count as two tasks; copy all records into one folder"
+                )
+        found += analysed
+    if refused and len(refused) == len(stores):
+        raise refused[0]
+    return sorted(found, key=lambda one: one.comparison.newest.created_at, reverse=True)
+
+
 def report(
     contents: Contents, folder: Path | None = None, reference: str | None = None, *, pictures: bool = False
 ) -> Section:
-    """Everything that a store's records say; what can't be compared has a section each.
+    """Everything that a store's records say; what can't be compared has a section each, after what holds over all.
 
     `folder` holds the predictions; `pictures` draws them. Raises UsageError where no variant is the reference.
     """
-    found = analyses(contents.records, folder, reference)
-    note, left_out = _unreadable(contents)
+    return of_analyses(analyses(contents.records, folder, reference), contents.unreadable, pictures=pictures)
+
+
+def of_analyses(
+    found: Sequence[Analysis], unreadable: Sequence[tuple[Path, str]] = (), *, pictures: bool = False
+) -> Section:
+    """The report of comparisons that were analysed, of one store or several; `unreadable` are files and why."""
+    note, left_out = _unreadable(unreadable)
     if not found:
         return Section("Comparison of methods", (paragraph("The store holds no record."), *note), tuple(left_out))
     compared = [analysis.comparison for analysis in found]
@@ -75,19 +114,21 @@ def report(
         title = f"Comparison of methods – {words.heading(compared[0])}"
         [only] = found
         return Section(title, (*_top(only), *note), (*_sections(only, pictures), *left_out))
+    over = stats.over_tasks(found)
+    overall = [across.section(over, draw=pictures)] if over else []
     each = [
         Section(name, _top(one), _sections(one, pictures, f"{number}-"))
         for number, (name, one) in enumerate(zip(words.headings(compared), found, strict=True), start=1)
     ]
     presets = sorted({one.newest.preset for one in compared})
     title = f"Comparison of methods – {' and '.join(presets)}"
-    return Section(title, (_apart(compared), *note), (*each, *left_out))
+    return Section(title, (_apart(compared), *note), (*overall, *each, *left_out))
 
 
 def _apart(found: list[Comparison]) -> Paragraph:
     *others, last = words.differences(found)
     differing = f"{', '.join(others)} and {last}" if others else last
-    said = f"The store holds {len(found)} sets of runs that can't be compared, as they differ in {differing}."
+    said = f"These are {len(found)} sets of runs that can't be compared, as they differ in {differing}."
     return paragraph(f"{said} Each has a section, the newest first.")
 
 
@@ -127,6 +168,7 @@ def _sections(analysis: Analysis, pictures: bool, prefix: str = "") -> tuple[Sec
         *searches.section(layout, prefix, draw=pictures),
         *sweeps.section(layout),
         *_groups(layout),
+        *_metrics(layout),
         *_differences(layout),
         *_from_baseline(layout),
         *_failed(layout),
@@ -162,6 +204,11 @@ def _groups(layout: Layout) -> list[Section]:
     blocks += _confusions(layout)
     title = f"By {group_noun(data.group).one} and {label}" if by_category else f"By {label}"
     return [Section(title, tuple(blocks))] if blocks else []
+
+
+def _metrics(layout: Layout) -> list[Section]:
+    table = tables.metrics(layout)
+    return [Section("Other metrics", (words.metrics(layout.summaries), table))] if table else []
 
 
 def _for_the_first(layout: Layout, table: Table) -> str:
@@ -215,9 +262,8 @@ def _provenance(found: Comparison) -> Section:
     return Section("Where it comes from", tuple(blocks))
 
 
-def _unreadable(contents: Contents) -> tuple[list[Paragraph], list[Section]]:
+def _unreadable(files: Sequence[tuple[Path, str]]) -> tuple[list[Paragraph], list[Section]]:
     """A note for the top and a section for the end; neither where every file could be read."""
-    files = contents.unreadable
     if not files:
         return [], []
     number = "One file" if len(files) == 1 else f"{count(len(files))} files"

@@ -26,6 +26,7 @@ LITERAL = {
     "'": "{'}",
     "±": r"$\pm$",
     "−": "$-$",
+    "×": r"$\times$",
     words.TOP: r"$\bullet$",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
@@ -46,7 +47,8 @@ def _table(heading: str, table: Table) -> str:
     columns = "".join("l" if column.unit is Unit.TEXT else "r" for column in table.columns)
     heads = [escape(column.title, column.limit) for column in table.columns]
     marked = any(words.TOP in cell.mark for row in table.rows for cell in row.cells)
-    note = "Mean ± standard deviation over n seeds (95% interval)."
+    over_seeds = any(cell.spread is not None for row in table.rows for cell in row.cells)
+    note = "Mean ± standard deviation over n seeds (95% interval)." if over_seeds else "Mean (95% interval)."
     note += f" {words.TOP} can't be told from the best." if marked else ""
     lines = [
         r"\begin{table}",

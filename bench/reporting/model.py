@@ -20,6 +20,8 @@ class Unit(Enum):
     BYTES = auto()
     SECONDS = auto()
     NATS = auto()
+    TIMES = auto()
+    NUMBER = auto()
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,9 @@ def pairs(a: tuple[Path, Contents], b: tuple[Path, Contents]) -> list[Pair]:
     ours, theirs = (analyses(contents.records, folder) for folder, contents in (a, b))
     found = [_pair(one, other) for one in ours if (other := _counterpart(one, theirs))]
     if not found:
-        raise UsageError(f"{a[0]} and {b[0]} can't be compared: {_reason(ours[0], theirs[0])}")
+        raise UsageError(
+            f"{a[0]} and {b[0]} can't be compared: {_reason(ours[0], theirs[0])}; --together reports them as two tasks"
+        )
     return found
 
 

@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 
     from bench.reporting.model import Cell, Column, Row, Table
 
+SPREAD = {Unit.SCORE: ("sd", "low", "high"), Unit.NUMBER: ("low", "high")}
+"""What more than its mean a figure in such a unit tells: its standard deviation and the ends of its interval."""
 UNITS = {Unit.BYTES: " (bytes)", Unit.SECONDS: " (s)", Unit.NATS: " (nats)"}
 
 
 def render(tables: Iterable[tuple[str, Table]]) -> str:
     """Return the tables, each with its heading, as one CSV; shares and scores are parts of one.
 
-    A score has four columns: its mean, the standard deviation over the seeds, and the ends of its 95% interval.
+    A score has four columns: its mean, the standard deviation over the seeds, and the ends of its 95% interval; a plain
+    number lacks the deviation.
     """
     stream = io.StringIO()
     writer = csv.writer(stream)
@@ -43,7 +46,7 @@ def harmless(text: str) -> str:
 
 def _titles(column: Column) -> list[str]:
     title = column.title + UNITS.get(column.unit, "")
-    return [title, *(f"{title} {part}" for part in ("sd", "low", "high"))] if column.unit is Unit.SCORE else [title]
+    return [title, *(f"{title} {part}" for part in SPREAD.get(column.unit, ()))]
 
 
 def _values(row: Row, columns: tuple[Column, ...]) -> list[str]:
@@ -52,10 +55,9 @@ def _values(row: Row, columns: tuple[Column, ...]) -> list[str]:
 
 def _texts(cell: Cell, column: Column) -> list[str]:
     value = harmless(cell.value) if isinstance(cell.value, str) else _number(cell.value)
-    if column.unit is not Unit.SCORE:
-        return [value]
     low, high = cell.interval or (None, None)
-    return [value, _number(cell.spread), _number(low), _number(high)]
+    spread = {"sd": cell.spread, "low": low, "high": high}
+    return [value, *(_number(spread[part]) for part in SPREAD.get(column.unit, ()))]
 
 
 def _number(value: float | None) -> str:

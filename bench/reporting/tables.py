@@ -13,6 +13,7 @@ from bench.reporting import words
 from bench.reporting.model import Cell, Column, Row, Table, Unit
 from bench.reporting.text import count, told_apart
 from bench.stats import Summary
+from bench.store.metrics import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -79,6 +80,24 @@ def comparison(layout: Layout) -> Table:
         for place, summary in enumerate(layout.summaries)
     }
     return layout.table(columns, rows, _baselines(analysis, columns))
+
+
+def metrics(layout: Layout) -> Table | None:
+    """Every further metric that some variant's records have, None where there is none but the loss."""
+    names = [name for name in METRICS if name not in ("accuracy", "macro_f1")]
+    known = [name for name in names if any(summary.metric(name) for summary in layout.summaries)]
+    if known in ([], ["loss"]):  # older records tell no more
+        return None
+    columns = (
+        *layout.columns,
+        *(Column(METRICS[name].title, Unit.NATS if name == "loss" else Unit.SCORE) for name in known),
+    )
+    rows = {
+        place: Row((*layout.cells(place), *(score(summary.metric(name)) for name in known)))
+        for place, summary in enumerate(layout.summaries)
+        if summary.accuracy
+    }
+    return layout.table(columns, rows)
 
 
 def machine_costs(summary: Summary) -> list[Cell]:

@@ -39,7 +39,11 @@ def count(value: float) -> str:
 
 def score(value: float) -> str:
     """A part of one as a percentage with one decimal."""
-    return f"{100 * value:.1f}%"
+    return f"{_percent(value)}%"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}".replace("-", "−")
 
 
 def share(value: float) -> str:
@@ -89,6 +93,16 @@ def nats(value: float) -> str:
     return f"{value:.3f}"
 
 
+def times(value: float) -> str:
+    """How many times as much, with two decimals where it is less than ten times."""
+    return f"{value:.2f}×" if value < 9.995 else f"{value:,.1f}×"
+
+
+def number(value: float) -> str:
+    """A plain number with two decimals."""
+    return f"{value:.2f}".replace("-", "−")
+
+
 _NUMBERS = {
     Unit.TEXT: count,
     Unit.COUNT: count,
@@ -100,16 +114,19 @@ _NUMBERS = {
     Unit.BYTES: size,
     Unit.SECONDS: duration,
     Unit.NATS: nats,
+    Unit.TIMES: times,
+    Unit.NUMBER: number,
 }
 
 
 def _spread(value: float, unit: Unit) -> str:
-    return f"{100 * value:.1f}" if unit is Unit.SCORE else _NUMBERS[unit](value)
+    return _percent(value) if unit is Unit.SCORE else _NUMBERS[unit](value)
 
 
 def span(interval: tuple[float, float], unit: Unit = Unit.SCORE) -> str:
     """Write an interval: 34.0–41.1; with "to" where signs would make a dash hard to read."""
-    return (" to " if unit is Unit.POINTS else "–").join(_spread(bound, unit) for bound in interval)
+    signed = unit is Unit.POINTS or interval[0] < 0
+    return (" to " if signed else "–").join(_spread(bound, unit) for bound in interval)
 
 
 def clean(text: str, limit: int = 300) -> str:

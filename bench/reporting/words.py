@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import stats
 from bench.labels import label_noun
-from bench.reporting.model import Paragraph, code, paragraph, strong
+from bench.reporting.model import Paragraph, Span, code, paragraph, strong
 from bench.reporting.text import count, told_apart
 
 if TYPE_CHECKING:
@@ -74,6 +74,14 @@ def headings(found: Sequence[Comparison]) -> list[str]:
     return [heading(comparison, apart) for comparison in found]
 
 
+def tasks(found: Sequence[Comparison]) -> list[str]:
+    """A short name for each comparison: its texts, its backbone, or both; its heading where these aren't enough."""
+    newest = [comparison.newest for comparison in found]
+    texts, backbones = [run.data.name for run in newest], [run.backbone.name for run in newest]
+    both = [f"{data} · {backbone}" for data, backbone in zip(texts, backbones, strict=True)]
+    return next((names for names in (texts, backbones, both) if len(set(names)) == len(found)), headings(found))
+
+
 def introduction(comparison: Comparison) -> list[Paragraph]:
     """Say which preset it is and what that means, and warn of a backbone never trained and of what the texts lack."""
     record = comparison.newest
@@ -121,6 +129,19 @@ def paired(analysis: Analysis, reference: str) -> list[Paragraph]:
             )
         )
     return said
+
+
+def metrics(summaries: Iterable[Summary]) -> Paragraph:
+    """Say what the further metrics are, and which way is better."""
+    rarer = {run.quality.test.rarer_style for summary in summaries for run in summary.runs if run.quality}
+    said: list[str | Span] = ["On the test split after the last epoch, mean ± standard deviation over n seeds. "]
+    for style in filter(None, rarer):
+        said += ["F1, ROC AUC and average precision are of ", code(style), ", the rarer in the train split. "]
+    said.append(
+        "Calibration error is how far the probability of the prediction lies from its accuracy, on average over 15 "
+        "bins of equal width; log loss is the mean cross-entropy in nats. Of these two, lower is better."
+    )
+    return paragraph(*said)
 
 
 def from_baseline() -> Paragraph:

@@ -22,13 +22,17 @@ from bench.stats.summaries import (
     has_result,
     turned_up,
 )
+from bench.stats.tasks import THRESHOLDS, Average, Contender, Overall, Profile, over_tasks
 from bench.stats.tuned import Gap, Tuned, agreement, worse_than_default
 
 __all__ = [
     "FEW_TRIALS",
+    "THRESHOLDS",
     "Against",
     "Analysis",
+    "Average",
     "Comparison",
+    "Contender",
     "Cost",
     "Difference",
     "Estimate",
@@ -37,6 +41,8 @@ __all__ = [
     "Interval",
     "Machine",
     "Outcomes",
+    "Overall",
+    "Profile",
     "Rule",
     "Search",
     "Summary",
@@ -53,6 +59,7 @@ __all__ = [
     "expected_best",
     "expected_seconds",
     "has_result",
+    "over_tasks",
     "searches",
     "turned_up",
     "without_predictions",

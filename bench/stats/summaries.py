@@ -121,6 +121,10 @@ class Summary:
         alike = trial.method == self.method and trial.hyperparameters == self.hyperparameters
         return alike and replace(TrainingSettings.of(trial), tested_epoch=rule) == self.training
 
+    def metric(self, name: str) -> Estimate | None:
+        """A metric of the test split, by its name in the record."""
+        return self._quality(lambda scores: getattr(scores, name))
+
     def category_accuracy(self, category: str) -> Estimate | None:
         """Accuracy within one category of the test split."""
         return self._quality(

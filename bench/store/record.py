@@ -146,13 +146,22 @@ class StyleScores(Part):
 
 class Scores(Part):
     """Scores of the last epoch, or of the one that was selected, on the test split; the loss is the mean cross-entropy
-    in nats."""
+    in nats.
+
+    Of two styles, `rarer_style` is the one with fewer train passages. What isn't defined is null: with more styles, or
+    where the test split lacks one of the two.
+    """
 
     accuracy: float
     macro_f1: float
     loss: float
     per_category: dict[str, CategoryScores]
     per_style: dict[str, StyleScores]
+    calibration_error: float | None = Field(default=None, description="expected, over 15 bins of equal width")
+    rarer_style: str | None = None
+    rarer_f1: float | None = None
+    roc_auc: float | None = None
+    average_precision: float | None = Field(default=None, description="of the rarer style")
 
 
 class Epoch(Part):

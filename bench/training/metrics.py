@@ -1,4 +1,7 @@
-"""Accuracy and macro-F1 through `evaluate`, as metrics of our own: its built-in ones are fetched from the Hub."""
+"""Accuracy and macro-F1 through `evaluate`, as metrics of our own: its built-in ones are fetched from the Hub.
+
+The others are scikit-learn's, but for the calibration error, which it hasn't.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import datasets
 import evaluate
 import numpy as np
 from scipy.special import log_softmax
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, average_precision_score, f1_score, roc_auc_score
 
 from bench.store.record import CategoryScores, Scores, StyleScores
 
@@ -17,6 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+
+BINS = 15
+"""Bins of the expected calibration error, all of the same width."""
 
 
 class Classification(evaluate.Metric):  # type: ignore[misc]
@@ -44,9 +51,11 @@ def scores(
     styles: Sequence[str],
     categories: Sequence[str | None],
     scratch: Path,
+    train_labels: NDArray[np.int64],
 ) -> Scores:
     """Score logits [n, styles] against labels [n]; `categories` [n] tells each example's, if not None.
 
+    `train_labels` are the train split's, by which the rarer of two styles is known.
     `evaluate` makes a folder for each metric, in `scratch`: the user's home may be no place to write to.
     """
     predictions = logits.argmax(axis=1)
@@ -74,7 +83,51 @@ def scores(
             for index, style in enumerate(styles)
             if index in present
         },
+        **further(logits, labels, train_labels),
+        rarer_style=None if (rarer := rarer_of_two(train_labels, len(styles))) is None else styles[rarer],
     )
+
+
+def rarer_of_two(train_labels: NDArray[np.int64], styles: int) -> int | None:
+    """Return which of two styles has fewer train passages, the second where both have as many; None of more styles."""
+    if styles != 2:
+        return None
+    first, second = np.bincount(train_labels, minlength=2)
+    return 0 if first < second else 1
+
+
+def further(
+    logits: NDArray[np.float32], labels: NDArray[np.int64], train_labels: NDArray[np.int64]
+) -> dict[str, float | None]:
+    """Return what logits [n, styles] score beside accuracy, macro-F1 and loss, by the name in the record.
+
+    What isn't defined is None.
+    """
+    probabilities = np.exp(log_probabilities(logits))
+    found: dict[str, float | None] = {
+        "calibration_error": calibration_error(probabilities, labels),
+        **dict.fromkeys(("rarer_f1", "roc_auc", "average_precision")),
+    }
+    rarer = rarer_of_two(train_labels, logits.shape[1])
+    if rarer is not None and len(np.unique(labels)) == 2:
+        there, score = labels == rarer, probabilities[:, rarer]
+        found["rarer_f1"] = float(f1_score(there, logits.argmax(axis=1) == rarer, zero_division=0))
+        found["roc_auc"] = float(roc_auc_score(there, score))
+        found["average_precision"] = float(average_precision_score(there, score))
+    return found
+
+
+def calibration_error(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> float:
+    """Return the expected calibration error of probabilities [n, styles] (Guo et al. 2017, arXiv 1706.04599).
+
+    Examples are put into BINS bins by their highest probability; each bin's accuracy and mean highest probability
+    differ by so much, averaged over examples.
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    gaps = np.bincount(bins, weights=right - confidence, minlength=BINS)
+    return float(np.abs(gaps).sum() / len(labels))
 
 
 def cross_entropy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:

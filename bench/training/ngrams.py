@@ -86,7 +86,8 @@ def compute(corpus: Corpus, examples: pd.DataFrame, scratch: Path) -> Kept:
     fitted = fit(corpus)
     test = corpus.frames["test"]
     logits = fitted.logits(_texts(test))
-    scored = scores(logits, _labels(corpus, test), corpus.styles, test["category"].tolist(), scratch)
+    labels, categories = _labels(corpus, test), test["category"].tolist()
+    scored = scores(logits, labels, corpus.styles, categories, scratch, _labels(corpus, corpus.frames["train"]))
     table = io.BytesIO()
     predictions(examples, corpus.styles, log_probabilities(logits)).to_parquet(table, index=False)
     figures = Baseline(

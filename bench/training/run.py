@@ -239,7 +239,7 @@ class Run:
     def _quality(self, fit: train.Fit, logits: NDArray[np.float32]) -> Quality:
         labels, categories = self.splits.test.labels, self.examples["category"].tolist()
         return Quality(
-            test=scores(logits, labels, self.job.styles, categories, self.job.scratch),
+            test=scores(logits, labels, self.job.styles, categories, self.job.scratch, self.splits.train.labels),
             epochs=fit.epochs,
             best_epoch=min(fit.epochs, key=lambda epoch: epoch.validation_loss).epoch,
             predictions=f"{self.spec.uid}.parquet",

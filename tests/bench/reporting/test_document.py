@@ -360,7 +360,7 @@ def test_what_cannot_be_compared_never_shares_a_table_and_the_headings_tell_why(
     change: dict[str, Any], told: tuple[str, str]
 ) -> None:
     other = [make_record(variant, changes=change) for variant in DEMO]
-    tables = comparison([*STUDY, *other])
+    tables = [found for found in comparison([*STUDY, *other]) if "Over all" not in found[0]]
     assert [len(table.rows) for _, table in tables] == [len(DEMO) + 1] * 2
     text = _rendered(*STUDY, *other)
     for (title, _), name in zip(sorted(tables), sorted(told), strict=True):
@@ -373,6 +373,21 @@ def test_what_cannot_be_compared_never_shares_a_table_and_the_headings_tell_why(
 def test_the_top_names_all_in_which_the_sets_differ() -> None:
     others = [make_record(HEAD, changes={"preset": "custom", "data.fingerprint": "feedbeef00"})]
     assert "as they differ in preset and splits." in _rendered(*STUDY, *others)
+
+
+def test_other_metrics_have_a_table_of_their_own_where_records_have_them(text: str) -> None:
+    assert "Other metrics" not in text  # records of old
+    every = {"calibration_error": 0.123, "loss": 1.5}
+    many = _section(
+        _rendered(*(make_record(HEAD, 0, {f"quality.test.{k}": v for k, v in every.items()}),)), "Other metrics"
+    )
+    assert _row(many, "Method") == ["Method", "Calibration error", "Log loss"]
+    assert _row(many, "head") == ["head", "12.3%", "1.500"]
+    two = {**every, "rarer_style": "spam", "rarer_f1": 0.5, "roc_auc": 0.75, "average_precision": 0.6}
+    runs = [make_record(HEAD, seed, {f"quality.test.{k}": v for k, v in two.items()}) for seed in (0, 1)]
+    section = _section(_rendered(*runs), "Other metrics")
+    assert "are of `spam`, the rarer in the train split." in section
+    assert _row(section, "head")[1:4] == ["50.0% ± 0.0", "75.0% ± 0.0", "60.0% ± 0.0"]
 
 
 def test_rows_trained_differently_say_so() -> None:

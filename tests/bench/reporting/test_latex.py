@@ -10,7 +10,9 @@ from bench.reporting.latex import escape, render
 from bench.reporting.model import Cell, Column, Row, Table, Unit
 
 COLUMNS = (Column("Method"), Column("Accuracy", Unit.SCORE))
-KNOWN = r"\\(begin|end|centering|caption|toprule|midrule|bottomrule|emph|pm|bullet|\\|[&%$#_{}]|text[a-z]+(?=\{\}))"
+KNOWN = (
+    r"\\(begin|end|centering|caption|toprule|midrule|bottomrule|emph|pm|times|bullet|\\|[&%$#_{}]|text[a-z]+(?=\{\}))"
+)
 
 
 def _table(name: str) -> Table:
