@@ -110,6 +110,7 @@ def prepare(request: Request) -> Prepared:
     """Find the backbone and the texts and unfold the grid. Raises UsageError for what is wrong."""
     request.variants()
     device = facts.resolve_device(request.device)
+    slots.slots(1 if request.jobs == "auto" else request.jobs, request.threads, request.runs_per_gpu, device)
     sources = resolve(request.preset, request.model, request.data, request.categories, request.train_size)
     if sources.fallback:
         console.warn("This is not GPT-2 124M on AuthorMix", _explain(sources, sources.fallback))

@@ -47,15 +47,15 @@ def slots(jobs: int | None, threads: int | None, per_gpu: int, device: Literal["
         raise UsageError("--runs-per-gpu is for runs on CUDA, and these are on the CPU; leave it out")
     places = min(len(gpus) * per_gpu, len(numbers)) if gpus else len(numbers)
     at_once = places if jobs is None else jobs
-    there_are = f"{_count(len(numbers), 'core')} that may be used"
+    has = f"{_count(len(numbers), 'core')} that may be used"
     if at_once > places:
         if gpus:
-            there_are = f"{_count(len(gpus), 'GPU')} with {_count(per_gpu, 'run')} each, and {there_are}"
-        raise UsageError(f"--jobs {at_once}: there are {there_are}; take --jobs {places} at the most, or --jobs auto")
+            has = f"{_count(len(gpus), 'GPU')} with {_count(per_gpu, 'run')} each, and {has}"
+        raise UsageError(f"--jobs {at_once}: this machine has {has}; take --jobs {places} at the most, or --jobs auto")
     each = threads or facts.threads(at_once)
     if at_once * each > len(numbers):
         raise UsageError(
-            f"--jobs {at_once} with --threads {each}: there are {there_are}; take "
+            f"--jobs {at_once} with --threads {each}: this machine has {has}; take "
             f"--threads {len(numbers) // at_once} at the most"
         )
     return Slots(at_once, each, cores.Cores(numbers, gpus, per_gpu))
