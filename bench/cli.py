@@ -46,6 +46,8 @@ python -m bench run --methods core,orthogonal --preset demo
 
 python -m bench run --methods lora --set lora.alpha=8,32,128 --set lora.r=4,8 --dry-run
 
+python -m bench run --preset demo --methods all --jobs auto
+
 python -m bench run --data my-texts/ --category speech,novel --epochs 5
 """
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _MIB = 1024**2
 _PIPED_WIDTH = 160
 _DAY_S = 86_400
+NO_CORES = "waiting for cores: other studies of yours on this machine have them"
 
 
 def _console() -> Console:
@@ -84,11 +85,16 @@ class View:
         line = " · ".join([f"{self.done}/{self.runs}", run.spec.label, *_figures(record)])
         self.console.print(Text(clean(line)), soft_wrap=True)
 
-    def timed(self, run: job.Job, record: Record) -> None:
-        """Print the figures of a run that was timed alone."""
-        *_, train, test, peak, _, _ = _cells(record)
-        line = f"timed alone · {run.spec.label} · train {train} tok/s · test {test} tok/s · {peak} MiB"
-        self.console.print(Text(clean(line)), soft_wrap=True)
+    def timing(self, runs: int) -> None:
+        """Say what follows, and why."""
+        which = "1 run" if runs == 1 else f"{runs} runs, the first seed of each variant,"
+        self.console.print(f"timing {which} again without others beside it (--no-timing leaves that out)")
+
+    def timed(self, run: job.Job, record: Record | None) -> None:
+        """Print the figures of a run that was timed by itself."""
+        if record is not None:
+            line = " · ".join(["timed alone", run.spec.label, *_costs(record)])
+            self.console.print(Text(clean(line)), soft_wrap=True)
 
     def waiting(self, jobs: Sequence[tuple[job.Job, Sequence[str]]]) -> None:
         """Say, whenever it changes, for how many runs of whom the study waits, or that it waits for cores."""
@@ -96,7 +102,7 @@ class View:
         runs = "a run" if len(jobs) == 1 else f"{len(jobs)} runs"
         said = f"waiting for {runs} of another study: {', '.join(owners)}"
         if not jobs:
-            said = "waiting for cores: another study of yours on this machine has them"
+            said = NO_CORES
         if (owners or not jobs) and said != self.waited_for:
             self.waited_for = said
             self.show_waiting(said)
@@ -122,7 +128,7 @@ class LiveView(View):
         )
         self.run = Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[loss]}"), console=console)
         self.table = _results_table()
-        self.all_runs = self.study.add_task("study", total=runs)
+        self.all_runs = self.all_timed = self.study.add_task("study", total=runs)
         self.under_way: dict[str, TaskID] = {}
         self.waited = self.run.add_task("", total=None, loss="", visible=False)
         self.live = Live(Group(self.table, self.study, self.run), console=console, refresh_per_second=4)
@@ -165,11 +171,17 @@ class LiveView(View):
         self.study.advance(self.all_runs)
         self.table.add_row(Text(clean(run.spec.label)), *(Text(clean(cell)) for cell in _cells(record)))
 
-    def timed(self, run: job.Job, record: Record) -> None:
-        """Add a row for the run that was timed alone."""
+    def timing(self, runs: int) -> None:
+        """Show how many there are beside the study's progress."""
+        self.all_timed = self.study.add_task("timing alone", total=runs)
+
+    def timed(self, run: job.Job, record: Record | None) -> None:
+        """Add a row for the run that was timed by itself."""
         self._gone(run)
-        cells = _cells(record)
-        self.table.add_row(Text(clean(f"{run.spec.label}, timed alone")), *(Text(clean(cell)) for cell in cells))
+        self.study.advance(self.all_timed)
+        if record is not None:
+            cells = _cells(record)
+            self.table.add_row(Text(clean(f"{run.spec.label}, timed alone")), *(Text(clean(cell)) for cell in cells))
 
     def _gone(self, run: job.Job) -> None:
         task = self.under_way.pop(run.spec.uid, None)
@@ -204,15 +216,21 @@ def _cells(record: Record) -> list[str]:
 
 
 def _figures(record: Record) -> list[str]:
-    accuracy, macro_f1, train, test, peak, wall, trouble = _cells(record)
+    accuracy, macro_f1, _, _, _, wall, trouble = _cells(record)
     if record.status != "ok":
         return [trouble, f"{wall} s"]
-    trained = [] if train == "–" else [f"train {train} tok/s"]
     missing = [trouble] if trouble else []
+    costs = _costs(record)
     if record.search is not None:
-        return [accuracy, *trained, f"{peak} MiB", f"{wall} s"]
-    costs = [*trained, f"test {test} tok/s", f"{peak} MiB", f"{wall} s"]
-    return [f"accuracy {accuracy}", f"macro-F1 {macro_f1}", *costs, *missing]
+        return [accuracy, *costs, f"{wall} s"]
+    return [f"accuracy {accuracy}", f"macro-F1 {macro_f1}", *costs, f"{wall} s", *missing]
+
+
+def _costs(record: Record) -> list[str]:
+    _, _, train, test, peak, _, _ = _cells(record)
+    trained = [] if train == "–" else [f"train {train} tok/s"]
+    tested = [] if test == "–" else [f"test {test} tok/s"]
+    return [*trained, *tested, f"{peak} MiB"]
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from bench.data import SPLITS, DataOptions, overview, text_hashes, tokenise
 from bench.errors import UsageError
 from bench.execution import baseline, child, execute, slots
 from bench.job import Job, examples_path
-from bench.machine import facts
+from bench.machine import cores, facts
 from bench.model import backbone
 from bench.sources import PRESETS, at_hand, resolve
 from bench.spec import CORE, DataRef, LearningRates, Study, TrainingSpec, Variant, parse_sweeps, variants
@@ -119,6 +119,7 @@ def prepare(request: Request, also: Sequence[Variant] = ()) -> Prepared:
     """
     request.variants()
     device = facts.resolve_device(request.device)
+    slots.slots(1 if request.jobs == "auto" else request.jobs, request.threads, request.runs_per_gpu, device)
     sources = resolve(
         *(request.preset, request.model, request.data, request.categories, request.train_size, request.reading)
     )
@@ -302,21 +303,22 @@ def _run(prepared: Prepared, plan: resume.Plan, damaged: Sequence[Path], request
             console.say(f"{prepared.corpus.name}: {prepared.corpus.understood}")
         jobs = _jobs(prepared, plan.todo, splits, owner.folder, request)
         placed = _placed(jobs, request, prepared.study.training.device)
-        figures = _baseline(prepared, owner.folder) if request.baseline and jobs else None
+        figures = _baseline(prepared, owner.folder, placed.cores) if request.baseline and jobs else None
         shared = _shared(prepared, contents, splits.truncated, figures)
         store = Store(folder, aside=owner.folder)
         view = console.view(len(jobs))
         execution = execute.Execution(
             *(shared, store, owner, view, plan.known, request.timeout_s, request.save_adapters),
-            cores=placed.cores,
-            at_once=placed.at_once,
+            *(placed.cores, placed.at_once),
         )
         try:
             with view:
                 execution.run([replace(job, threads=placed.threads) for job in jobs])
                 if request.timing:
                     specs = _first_seeds(plan.runs, {**plan.known, **execution.records})
-                    execution.time_alone(_jobs(prepared, specs, splits, owner.folder, request))
+                    apart = owner.folder / "timing"  # else they would be charged what other runs computed and kept
+                    apart.mkdir()
+                    execution.time_alone(_jobs(prepared, specs, splits, apart, request))
                 return execution.records
         except KeyboardInterrupt:
             console.say(f"Stopped after {view.done} of {len(jobs)} runs. The same command goes on with the rest.")
@@ -328,14 +330,19 @@ def _placed(jobs: Sequence[Job], request: Request, device: Literal["cpu", "cuda"
     if request.jobs != "auto" or device == "cuda":
         at_once = None if request.jobs == "auto" else request.jobs
         return slots.slots(at_once, request.threads, request.runs_per_gpu, device)
-    with console.busy("measuring how many runs at once are quickest"):
-        rates = slots.quickest(jobs, len(jobs))
-    chosen = slots.slots(slots.best(rates), request.threads, request.runs_per_gpu, device)
-    if rates:
-        measured = ", ".join(f"{count} at once {rate:.1f} steps/s" for count, rate in rates.items())
-        runs = "1 run" if chosen.at_once == 1 else f"{chosen.at_once} runs"
-        console.say(f"--jobs auto: {runs} at once, with {chosen.threads} of the cores each ({measured}).")
+    numbers = cores.usable()
+    with cores.Cores(numbers).wait(len(numbers), tell=_wait_for_cores), console.busy("measuring how many runs at once"):
+        rates = slots.rates(jobs, numbers, request.threads)
+    chosen = slots.slots(slots.quickest(rates), request.threads, request.runs_per_gpu, device)
+    measured = ", ".join(f"{count} at once: {rate:.1f} steps/s" for count, rate in rates.items())
+    runs = "1 run" if chosen.at_once == 1 else f"{chosen.at_once} runs"
+    threads = "1 thread" if chosen.threads == 1 else f"{chosen.threads} threads"
+    console.say(f"--jobs auto: {runs} at once, {threads} each ({measured or 'there was nothing to measure'}).")
     return chosen
+
+
+def _wait_for_cores() -> None:
+    console.say(console.NO_CORES)
 
 
 def _untimed(plan: resume.Plan, request: Request) -> bool:
@@ -396,7 +403,7 @@ def _jobs(prepared: Prepared, specs: Sequence[RunSpec], splits: Splits, scratch:
             styles=prepared.corpus.styles,
             scratch=scratch,
             adapter=scratch / f"{spec.uid}-adapter" if request.save_adapters else None,
-            threads=facts.threads(),
+            threads=request.threads or facts.threads(),
             checkpoint=None if request.checkpoint == "off" else checkpoints / f"{spec.uid}.safetensors",
             checkpoint_after_s=LONG_EPOCH_S if request.checkpoint == "auto" else 0.0,
         )
@@ -404,7 +411,7 @@ def _jobs(prepared: Prepared, specs: Sequence[RunSpec], splits: Splits, scratch:
     ]
 
 
-def _baseline(prepared: Prepared, scratch: Path) -> Baseline | None:
+def _baseline(prepared: Prepared, scratch: Path, machine: cores.Cores) -> Baseline | None:
     """Return what the store has, else compute the baseline and keep it; None, with a warning, where that fails."""
     folder, fingerprint = prepared.store.folder, prepared.corpus.fingerprint
     try:
@@ -414,10 +421,11 @@ def _baseline(prepared: Prepared, scratch: Path) -> Baseline | None:
         with suppress(FileNotFoundError):  # another study was quicker
             place = move_aside(kept.path(folder, fingerprint))
             console.say(f"The baseline in {folder} can't be read ({error}) and was set aside, into {place}.")
-    corpus = baseline.sampled(prepared.corpus)
+    corpus, threads = baseline.sampled(prepared.corpus), facts.threads()
+    doing = f"baseline: character n-grams of {len(corpus.frames['train']):,} train passages"
     try:
-        with console.busy(f"baseline: character n-grams of {len(corpus.frames['train']):,} train passages"):
-            found = baseline.compute(corpus, scratch, facts.threads())
+        with machine.wait(threads, tell=_wait_for_cores) as lease, console.busy(doing):
+            found = baseline.compute(corpus, scratch, threads, lease.cores)
         kept.put(folder, fingerprint, found, aside=scratch)
     except (baseline.Failed, OSError) as error:
         console.warn("No baseline", f"{error}\nThe study goes on without it.")

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 BENCH = [sys.executable, "-m", "bench"]
+TWO_CORES = [
+    *(sys.executable, "-c"),
+    "from bench import cli; from bench.machine import cores; cores.usable = lambda: (1000, 1001); cli.main()",
+]
+"""The same on a machine that has two cores, which no process can be kept to."""
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.execution import child
 from bench.job import storable
+from bench.machine import cores
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -34,15 +35,17 @@ def sampled(corpus: Corpus) -> Corpus:
     return corpus if share == 1 else corpus.select(train_size=max(len(corpus.styles), int(share * len(texts))))
 
 
-def compute(corpus: Corpus, scratch: Path, threads: int) -> Kept:
-    """Return the baseline of these splits; `scratch` is the study's folder, with the test examples in it.
+def compute(corpus: Corpus, scratch: Path, threads: int, numbers: tuple[int, ...] = ()) -> Kept:
+    """Return the baseline of these splits, computed on the cores `numbers`; without any it isn't kept to some.
+
+    `scratch` is the study's folder, with the test examples in it.
 
     KeyboardInterrupt ends the process and passes through. Raises Failed.
     """
     child.warm_up()
     context = child.context()
     results, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_start, args=(corpus, scratch, threads, sender), daemon=True)
+    process = context.Process(target=_start, args=(corpus, scratch, threads, numbers, sender), daemon=True)
     try:
         process.start()
         sender.close()
@@ -69,7 +72,7 @@ def _ending(code: int) -> str:
     return f"its process ended with {signal.Signals(-code).name if code < 0 else f'exit code {code}'}"
 
 
-def _start(corpus: Corpus, scratch: Path, threads: int, results: Connection) -> None:
+def _start(corpus: Corpus, scratch: Path, threads: int, numbers: tuple[int, ...], results: Connection) -> None:
     """Be the target of the process: send what was found, or what went wrong."""
     import pandas as pd
     from threadpoolctl import threadpool_limits
@@ -80,6 +83,7 @@ def _start(corpus: Corpus, scratch: Path, threads: int, results: Connection) -> 
 
     with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
         worker.settle(nowhere.fileno())
+    cores.pin(numbers)
     try:
         with threadpool_limits(threads):
             results.send(ngrams.compute(corpus, pd.read_parquet(examples_path(scratch)), scratch))

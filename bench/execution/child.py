@@ -82,7 +82,7 @@ class Child:
         self.timeout_s = timeout_s
         self.deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self.over = False
-        self.tail = bytearray()
+        self.tail, self.prints = bytearray(), True
         self.trained: Outcome | None = None
         self.kills = oom.unexplained()
         warm_up()
@@ -97,7 +97,7 @@ class Child:
     @property
     def heard_of(self) -> list[Any]:
         """What `multiprocessing.connection.wait` waits for."""
-        return [self.channel, self.output, self.process.sentinel]
+        return [self.channel, self.process.sentinel, *([self.output] if self.prints else [])]
 
     def hear(self, ready: Sequence[Any], tell: Callable[[Progress], None]) -> Outcome | Failure | None:
         """Take in what is `ready`; return what the run found out, or why it didn't, once it is over.
@@ -152,7 +152,8 @@ class Child:
         """Take in a piece of what was printed; return whether there was one. Only the end is kept."""
         piece = os.read(self.output.fileno(), _READ_BYTES)
         self.tail = (self.tail + piece)[-_LAST_BYTES:]
-        return bool(piece)
+        self.prints = bool(piece)
+        return self.prints
 
     def _died(self) -> Failure:
         """Say how the process ended that had nothing more to say."""

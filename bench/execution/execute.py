@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from bench.errors import UsageError
 from bench.execution.child import Child
 from bench.job import Failure
-from bench.store.record import Record, RecordError, Search, Speed, Training
+from bench.machine.cores import QUEUE_S
+from bench.store.record import Record, RecordError, Search, Speed, Training, alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
     from bench.store.record import Backbone, Data, Environment
 
 _POLL_S = 0.5
-_QUEUE_S = 0.05
-"""How soon cores that became free are seen."""
+"""How soon it is seen that a run took too long, that others came, and what other studies have done."""
 
 
 class Events(Protocol):
@@ -45,8 +45,11 @@ class Events(Protocol):
     def ended(self, job: Job, record: Record) -> None:
         """Be told a run's result, which is on the disk already."""
 
-    def timed(self, job: Job, record: Record) -> None:
-        """Be told the figures of a run that was timed alone."""
+    def timing(self, runs: int) -> None:
+        """Be told that so many runs are to be timed by themselves."""
+
+    def timed(self, job: Job, record: Record | None) -> None:
+        """Be told the record with the figures of a run that was timed by itself; None where there are none."""
 
     def waiting(self, jobs: Sequence[tuple[Job, Sequence[str]]]) -> None:
         """Be told which runs others are at, and who they are; without any, that other studies hold the cores."""
@@ -89,71 +92,93 @@ class Execution:
     timeout_s: float | None
     adapters: Path | None
     cores: Cores
-    at_once: int = 1
+    at_once: int
     records: dict[str, Record] = field(default_factory=dict)
     _running: list[_Running] = field(default_factory=list)
+    _rest_until: float = 0.0
+    _looked_at: float = 0.0
+    _disturbed: bool = False
+    """Whether what runs keep for each other, in the scratch folder, may come from one that wasn't alone."""
 
-    def run(self, jobs: Iterable[Job]) -> dict[str, Record]:
-        """Do what nobody else does, then wait for what others do, and take over what they leave; records by uid.
+    def run(self, jobs: Iterable[Job]) -> None:
+        """Do what nobody else does, then wait for what others do, and take over what they leave.
 
         Raises UsageError where a record can't be written or another study has taken this one for dead.
         """
         waiting = list(jobs)
         try:
             while waiting or self._running:
-                if not self._begin_one(waiting):
-                    for run, result in self._attend():
-                        self._keep(run, result)
+                while waiting and self._begin_one(waiting):
+                    pass
+                for run, result in self._attend(begins=bool(waiting)):
+                    self._keep(run, result)
         finally:
             self._end_all()
-        return self.records
 
-    def time_alone(self, jobs: Iterable[Job]) -> None:
+    def time_alone(self, jobs: Sequence[Job]) -> None:
         """Run each again with all cores to itself, and put the speed and the memory of that into its record.
 
-        A run that fails or that another study is at leaves the record as it is.
+        The jobs have a scratch folder of their own. A run that fails, that met others nevertheless, or that another
+        study is at, leaves the record as it is.
         """
+        self._disturbed = False
         try:
+            if jobs:
+                self.events.timing(len(jobs))
             for job in jobs:
-                if not self.owner.claim(job.spec.uid):
-                    continue
-                while (
-                    lease := self.cores.take(len(self.cores.numbers), gpu=job.spec.training.device == "cuda")
-                ) is None:
-                    self.events.waiting([])
-                    time.sleep(_QUEUE_S)
-                self._start(replace(job, checkpoint=None, adapter=None), lease)
-                while not (ended := self._attend()):
-                    pass
-                for run, result in ended:
-                    self._keep_times(run, result)
+                self.events.timed(job, self._timed_alone(replace(job, checkpoint=None, adapter=None)))
         finally:
             self._end_all()
+
+    def _timed_alone(self, job: Job) -> Record | None:
+        uid = job.spec.uid
+        if not self.owner.claim(uid):
+            return None
+        gpu = job.spec.training.device == "cuda"
+        try:
+            lease = self.cores.wait(len(self.cores.numbers), gpu=gpu, tell=lambda: self.events.waiting([]))
+            if (before := self._found(uid)) is None or alone(before):  # another study was quicker
+                lease.release()
+                return None
+            self._start(job, lease)
+            while not (ended := self._attend(begins=False)):
+                pass
+            [(run, result)] = ended
+            if isinstance(result, Failure) or not (speed := self._speed(run, result)).exclusive:
+                return None
+            timed = before.model_copy(update={"speed": speed, "memory": result.memory})
+            self.owner.check(uid)
+            with self._writing(job):
+                self.store.put(timed, self.store.predictions_path(uid).read_bytes())
+            self.records[uid] = timed
+            return timed
+        finally:
+            job.predictions.unlink(missing_ok=True)
+            self.owner.release(uid)
 
     def _begin_one(self, waiting: list[Job]) -> bool:
         """Begin the first run that nobody else is at, if there is room for it; take those out that others have done."""
-        if not waiting or len(self._running) >= self.at_once:
+        if len(self._running) >= self.at_once or time.monotonic() < self._rest_until:
             return False
-        job = waiting[0]
-        lease = self.cores.take(job.threads, gpu=job.spec.training.device == "cuda")
+        lease = self.cores.take(waiting[0].threads, gpu=waiting[0].spec.training.device == "cuda")
         if lease is None:
+            self._rest_until = time.monotonic() + QUEUE_S
             if not self._running:
                 self.events.waiting([])
             return False
         for job in list(waiting):
             if self.owner.claim(job.spec.uid):
                 waiting.remove(job)
-                if self._done_by_another(job):
-                    self.owner.release(job.spec.uid)
-                    continue
-                self._start(job, lease)
-                return True
-            if self._done_by_another(job):
+                if not self._done_by_another(job):
+                    self._start(job, lease)
+                    return True
+                self.owner.release(job.spec.uid)
+            elif self._done_by_another(job):
                 waiting.remove(job)
         lease.release()
+        self._rest_until = time.monotonic() + _POLL_S
         if waiting and not self._running:
             self.events.waiting([(job, self.owner.rivals(job.spec.uid)) for job in waiting])
-            time.sleep(_POLL_S)
         return False
 
     def _start(self, job: Job, lease: Lease) -> None:
@@ -163,27 +188,33 @@ class Execution:
         self._running.append(run)
         self._look_around()
 
-    def _attend(self) -> list[tuple[_Running, Outcome | Failure]]:
-        """Listen to the runs under way for a moment; return those that are over, which hold nothing any more."""
-        if not self._running:
-            time.sleep(_QUEUE_S)
-            return []
-        heard_of = [each for run in self._running for each in run.child.heard_of]
-        ready = connection.wait(heard_of, _QUEUE_S if len(self._running) < self.at_once else _POLL_S)
-        self._look_around()
+    def _attend(self, *, begins: bool) -> list[tuple[_Running, Outcome | Failure]]:
+        """Listen to the runs under way for a moment; return those that are over, which hold nothing any more.
+
+        The moment is shorter where another run `begins` as soon as there are cores.
+        """
+        rest = self._rest_until - time.monotonic() if begins and len(self._running) < self.at_once else _POLL_S
+        ready = connection.wait([each for run in self._running for each in run.child.heard_of], max(0.0, rest))
+        if time.monotonic() > self._looked_at + _POLL_S:
+            self._look_around()
         ended = []
         for run in list(self._running):
             result = run.child.hear(ready, partial(self.events.progressed, run.job))
             if result is not None:
+                self._look_around()
                 run.child.close()
                 run.lease.release()
                 self._running.remove(run)
+                self._rest_until = 0.0
                 ended.append((run, result))
         return ended
 
     def _look_around(self) -> None:
+        others = self.cores.runs() - 1
         for run in self._running:
-            run.neighbours = max(run.neighbours, self.cores.neighbours(run.lease))
+            run.neighbours = max(run.neighbours, others)
+        self._disturbed |= others > 0
+        self._looked_at = time.monotonic()
 
     def _end_all(self) -> None:
         self.cores.give_up()
@@ -193,12 +224,21 @@ class Execution:
             self.owner.release(run.job.spec.uid)
         self._running.clear()
 
+    def _speed(self, run: _Running, outcome: Outcome) -> Speed:
+        """Return the run's times, and what they are worth: whether they were taken with the machine to itself."""
+        borrowed = bool(outcome.speed.features_reused) and self._disturbed
+        worth = {"exclusive": not run.neighbours and not borrowed, "neighbours": run.neighbours}
+        return outcome.speed.model_copy(update={**worth, "threads": run.job.threads})
+
+    def _found(self, uid: str) -> Record | None:
+        try:
+            return self.store.find(uid)
+        except RecordError:
+            return None
+
     def _done_by_another(self, job: Job) -> bool:
         """Take the record that another study has put down since this one looked."""
-        try:
-            record = self.store.find(job.spec.uid)
-        except RecordError:
-            return False
+        record = self._found(job.spec.uid)
         before = self.known.get(job.spec.uid)
         if record is None or (before is not None and before.checksum == record.checksum):
             return False
@@ -208,26 +248,8 @@ class Execution:
 
     def _keep(self, run: _Running, result: Outcome | Failure) -> None:
         try:
-            self._put(run.job, *_record(run, result, self.shared))
+            self._put(run.job, *self._record(run, result))
         finally:
-            self.owner.release(run.job.spec.uid)
-
-    def _keep_times(self, run: _Running, result: Outcome | Failure) -> None:
-        """Put the figures into the record that the store has, where there still is one and this run went well."""
-        try:
-            before = self.store.find(run.job.spec.uid)
-        except RecordError:
-            before = None
-        try:
-            if before is not None and not isinstance(result, Failure):
-                timed = before.model_copy(update={"speed": _speed(run, result), "memory": result.memory})
-                self.owner.check(before.uid)
-                with self._writing(run.job):
-                    self.store.put(timed, self.store.predictions_path(before.uid).read_bytes())
-                self.records[timed.uid] = timed
-                self.events.timed(run.job, timed)
-        finally:
-            run.job.predictions.unlink(missing_ok=True)
             self.owner.release(run.job.spec.uid)
 
     def _put(self, job: Job, record: Record, predictions: bytes | None) -> None:
@@ -243,6 +265,49 @@ class Execution:
             job.checkpoint.unlink(missing_ok=True)
         self.records[record.uid] = record
         self.events.ended(job, record)
+
+    def _record(self, run: _Running, result: Outcome | Failure) -> tuple[Record, bytes | None]:
+        """Return the run's record and, where it went well, its predictions."""
+        job = run.job
+        header: dict[str, Any] = {
+            "protocol": job.spec.protocol,
+            "uid": job.spec.uid,
+            "created_at": run.created.isoformat(timespec="milliseconds"),
+            "wall_s": time.monotonic() - run.begin,
+            "method": job.spec.variant.method,
+            "hyperparameters": job.spec.variant.hyperparameters,
+            "seed": job.spec.seed,
+            "preset": job.spec.preset,
+            "data": self.shared.data,
+            "environment": self.shared.environment,
+        }
+        if isinstance(result, Failure):
+            failed = Record(
+                **header,
+                status=result.status,
+                error=result.error,
+                backbone=self.shared.backbone,
+                training=_training(job, None),
+                search=_search(job, None),
+            )
+            return failed, None
+        quality, predictions = result.quality, None
+        if quality is not None:
+            predictions = job.predictions.read_bytes()
+            sha256 = hashlib.sha256(predictions).hexdigest()
+            quality = quality.model_copy(update={"predictions_sha256": sha256})
+        record = Record(
+            **header,
+            status="ok",
+            backbone=self.shared.backbone.model_copy(update={"parameters": result.backbone_parameters}),
+            training=_training(job, result),
+            resolved=result.resolved or None,
+            quality=quality,
+            search=_search(job, result),
+            speed=self._speed(run, result),
+            **{name: getattr(result, name) for name in ("parameters", "memory", "compute", "notes")},
+        )
+        return record, predictions
 
     @contextmanager
     def _writing(self, job: Job) -> Iterator[None]:
@@ -268,56 +333,6 @@ def move(folder: Path, target: Path) -> None:
     finally:
         shutil.rmtree(part, ignore_errors=True)
     shutil.rmtree(folder)
-
-
-def _record(run: _Running, result: Outcome | Failure, shared: Shared) -> tuple[Record, bytes | None]:
-    """Return the run's record and, where it went well, its predictions."""
-    job = run.job
-    header: dict[str, Any] = {
-        "protocol": job.spec.protocol,
-        "uid": job.spec.uid,
-        "created_at": run.created.isoformat(timespec="milliseconds"),
-        "wall_s": time.monotonic() - run.begin,
-        "method": job.spec.variant.method,
-        "hyperparameters": job.spec.variant.hyperparameters,
-        "seed": job.spec.seed,
-        "preset": job.spec.preset,
-        "data": shared.data,
-        "environment": shared.environment,
-    }
-    if isinstance(result, Failure):
-        failed = Record(
-            **header,
-            status=result.status,
-            error=result.error,
-            backbone=shared.backbone,
-            training=_training(job, None),
-            search=_search(job, None),
-        )
-        return failed, None
-    quality, predictions = result.quality, None
-    if quality is not None:
-        predictions = job.predictions.read_bytes()
-        sha256 = hashlib.sha256(predictions).hexdigest()
-        quality = quality.model_copy(update={"predictions_sha256": sha256})
-    record = Record(
-        **header,
-        status="ok",
-        backbone=shared.backbone.model_copy(update={"parameters": result.backbone_parameters}),
-        training=_training(job, result),
-        resolved=result.resolved or None,
-        quality=quality,
-        search=_search(job, result),
-        speed=_speed(run, result),
-        **{name: getattr(result, name) for name in ("parameters", "memory", "compute", "notes")},
-    )
-    return record, predictions
-
-
-def _speed(run: _Running, outcome: Outcome) -> Speed:
-    """Return the run's times, and what they are worth: whether it had the machine to itself."""
-    alone = {"exclusive": not run.neighbours, "neighbours": run.neighbours, "threads": run.job.threads}
-    return outcome.speed.model_copy(update=alone)
 
 
 def _search(job: Job, outcome: Outcome | None) -> Search | None:

@@ -7,9 +7,11 @@ import statistics
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+import psutil
+
 from bench.errors import UsageError
 from bench.execution import child
-from bench.machine import cores, facts
+from bench.machine import cores, facts, measure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,12 +19,12 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
 
     from bench.job import Job
-    from bench.spec import TrainingSpec
 
 _STEPS, _WARM_UP = 15, 5
 _PATIENCE_S = 60.0
 _WORTH = 1.05
 """So many times as many steps a second are worth the memory of more runs at once."""
+_MEMORY_SHARE = 0.7
 
 
 @dataclass(frozen=True)
@@ -43,73 +45,79 @@ def slots(jobs: int | None, threads: int | None, per_gpu: int, device: Literal["
     gpus = facts.gpus() if device == "cuda" else ()
     if device == "cpu" and per_gpu > 1:
         raise UsageError("--runs-per-gpu is for runs on CUDA, and these are on the CPU; leave it out")
-    places = len(gpus) * per_gpu if gpus else len(numbers)
+    places = min(len(gpus) * per_gpu, len(numbers)) if gpus else len(numbers)
     at_once = places if jobs is None else jobs
+    has = f"{_count(len(numbers), 'core')} that may be used"
     if at_once > places:
-        what = f"{len(gpus)} GPUs with {per_gpu} runs each" if gpus else f"{len(numbers)} cores that may be used"
-        raise UsageError(f"--jobs {at_once}: there are {what}; take --jobs {places} at the most, or --jobs auto")
+        if gpus:
+            has = f"{_count(len(gpus), 'GPU')} with {_count(per_gpu, 'run')} each, and {has}"
+        raise UsageError(f"--jobs {at_once}: this machine has {has}; take --jobs {places} at the most, or --jobs auto")
     each = threads or facts.threads(at_once)
-    if not gpus and at_once * each > len(numbers):
+    if at_once * each > len(numbers):
         raise UsageError(
-            f"--jobs {at_once} with --threads {each}: there are {len(numbers)} cores that may be used; take "
-            f"--threads {max(1, len(numbers) // at_once)} at the most"
+            f"--jobs {at_once} with --threads {each}: this machine has {has}; take "
+            f"--threads {len(numbers) // at_once} at the most"
         )
     return Slots(at_once, each, cores.Cores(numbers, gpus, per_gpu))
 
 
-def quickest(found: Sequence[Job], runs: int) -> dict[int, float]:
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def rates(found: Sequence[Job], numbers: tuple[int, ...], threads: int | None) -> dict[int, float]:
     """Return steps a second of all runs together, by how many run at once, as measured here with one of the jobs.
 
-    Tried are 1, 2, 4, … runs with their share of the cores. {} where nothing of it trains by steps, or where it fails.
+    Tried are 1, 2, 4, … runs, as memory allows, on their shares of the cores `numbers`, with `threads` or one a core.
+    {} where there is nothing to choose, where nothing of it trains by steps, or where that fails.
     """
-    numbers = cores.usable()
-    counts = [n for n in (2**power for power in range(10)) if n <= min(len(numbers), runs)]
+    most = min(len(numbers) // (threads or 1), len(found))
     job = next((job for job in found if not job.spec.variant.build().fixed_features), None)
-    if job is None or len(counts) < 2:
-        return {}
-    rates = {n: _steps_per_s(job, [numbers[k::n] for k in range(n)]) for n in counts}
-    return rates if all(rates.values()) else {}
+    measured: dict[int, float] = {}
+    count = 1
+    while job is not None and most > 1 and count <= most:
+        each = threads or len(numbers) // count
+        tried = _measured(job, [numbers[k * each : (k + 1) * each] for k in range(count)])
+        if not tried:
+            return {}
+        measured[count] = sum(1 / seconds for seconds, _ in tried)
+        count *= 2
+        if count * max(peak for _, peak in tried) > _MEMORY_SHARE * psutil.virtual_memory().total:
+            break
+    return measured
 
 
-def best(rates: dict[int, float]) -> int:
-    """Return the fewest runs at once than which no other number is much quicker."""
-    most = max(rates.values(), default=0.0)
-    return min((n for n, rate in rates.items() if rate * _WORTH >= most), default=1)
+def quickest(measured: dict[int, float]) -> int:
+    """Return the fewest runs at once than which no other number is much quicker; 1 where nothing was measured."""
+    most = max(measured.values(), default=0.0)
+    return min((n for n, rate in measured.items() if rate * _WORTH >= most), default=1)
 
 
-def _steps_per_s(job: Job, shares: Sequence[tuple[int, ...]]) -> float:
-    """Return how many steps a second processes make together, one on each share of the cores; 0 where one fails."""
+def _measured(job: Job, shares: Sequence[tuple[int, ...]]) -> list[tuple[float, int]]:
+    """Train on each share of the cores at once; return a step's seconds and resident bytes of each, [] on failure."""
     child.warm_up()
     context = child.context()
     barrier = context.Barrier(len(shares))
+    few = min(_STEPS, job.spec.training.max_steps or _STEPS)
+    training = job.spec.training.model_copy(update={"max_steps": few})
+    short = replace(job, spec=job.spec.model_copy(update={"training": training}), checkpoint=None, adapter=None)
     processes, results = [], []
     for share in shares:
         result, sender = context.Pipe(duplex=False)
-        short = _short(job.spec.training)
-        placed = replace(
-            job,
-            spec=job.spec.model_copy(update={"training": short}),
-            cores=share,
-            threads=len(share),
-            checkpoint=None,
-            adapter=None,
-        )
+        placed = replace(short, cores=share, threads=len(share))
         processes.append(context.Process(target=_measure, args=(placed, barrier, sender), daemon=True))
         processes[-1].start()
         sender.close()
         results.append(result)
     try:
-        return float(sum(1 / result.recv() for result in results if result.poll(_PATIENCE_S)))
+        return [result.recv() for result in results if result.poll(_PATIENCE_S)]
     except (EOFError, OSError):
-        return 0.0
+        return []
     finally:
-        for process in processes:
+        for process, result in zip(processes, results, strict=True):
             process.kill()
             process.join()
-
-
-def _short(training: TrainingSpec) -> TrainingSpec:
-    return training.model_copy(update={"max_steps": min(_STEPS, training.max_steps or _STEPS)})
+            result.close()
 
 
 def _measure(job: Job, barrier: Barrier, result: Connection) -> None:
@@ -120,4 +128,4 @@ def _measure(job: Job, barrier: Barrier, result: Connection) -> None:
     worker.settle(os.open(os.devnull, os.O_WRONLY))
     cores.pin(job.cores)
     seconds = Run(job, lambda *_: None).step_s(lambda: barrier.wait(_PATIENCE_S))
-    result.send(statistics.median(seconds[min(_WARM_UP, len(seconds) - 1) :]))
+    result.send((statistics.median(seconds[min(_WARM_UP, len(seconds) - 1) :]), measure.resident_bytes()))

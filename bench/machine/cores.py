@@ -10,21 +10,26 @@ from __future__ import annotations
 
 import itertools
 import os
-import warnings
+import tempfile
+import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self, TypeVar
 
-import platformdirs
 import psutil
 from filelock import FileLock, Timeout
 
 from bench.machine import cgroups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
 
+Named = TypeVar("Named", int, str)
+
+QUEUE_S = 0.05
+"""How soon cores that became free are seen by who waits for them."""
 _SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 
 
@@ -33,53 +38,64 @@ def usable() -> tuple[int, ...]:
 
     Its affinity and its control groups' quota limit them. Where the system tells no numbers, they count from 0.
     """
-    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    seen: set[str] = set()
-    found = []
-    for core in allowed:
-        siblings = _siblings(core)
-        if siblings not in seen:
-            seen.add(siblings)
-            found.append(core)
-    physical = psutil.cpu_count(logical=False) or len(found)
-    return tuple(found[: max(1, min(physical, int(cgroups.processors() or len(found))))])
+    found = _allowed()
+    return found[: max(1, int(cgroups.processors() or len(found)))]
 
 
-def _siblings(core: int) -> str:
+def _allowed() -> tuple[int, ...]:
+    """Return one logical processor of each physical core that the affinity allows."""
+    logical = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    found = {_siblings(number): number for number in reversed(logical)}
+    return tuple(sorted(found.values())[: psutil.cpu_count(logical=False)])
+
+
+def _siblings(number: int) -> str:
     try:
-        return Path(_SIBLINGS.format(core)).read_text(encoding="ascii").strip()
+        return Path(_SIBLINGS.format(number)).read_text(encoding="ascii").strip()
     except OSError:
-        return str(core)
+        return str(number)
 
 
-def pin(cores: tuple[int, ...]) -> None:
-    """Keep this process, and the threads that it will start, on these cores, where the system can do that."""
-    if cores and hasattr(os, "sched_setaffinity"):
+def pin(numbers: tuple[int, ...]) -> None:
+    """Keep this process, and the threads that it will start, on these cores, where the system can do that.
+
+    Where a quota allows fewer cores than the affinity, the numbers mean nothing: every container would take the first.
+    """
+    quota = cgroups.processors()
+    if numbers and hasattr(os, "sched_setaffinity") and (quota is None or quota >= len(_allowed())):
         with suppress(OSError):  # a core that was taken offline, or out of the group, meanwhile
-            os.sched_setaffinity(0, cores)
+            os.sched_setaffinity(0, numbers)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Lease:
     """What one run holds: cores, and on a GPU a place there. `gpu` is what CUDA_VISIBLE_DEVICES has to be."""
 
     cores: tuple[int, ...]
     gpu: str | None
-    locks: list[FileLock] = field(repr=False)
+    _held: tuple[FileLock, ...]
+    _run: FileLock
 
     def release(self) -> None:
         """Give everything back."""
-        for lock in self.locks:
+        Path(self._run.lock_file).unlink(missing_ok=True)
+        for lock in (self._run, *self._held):
             lock.release()
-        for lock in self.locks[-1:]:  # the run's own, whose name nobody else ever takes
-            Path(lock.lock_file).unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
 
 
 class Cores:
     """Deals out the cores `numbers`, and on a GPU `per_gpu` places on each of `gpus`, to one run after the other.
 
-    Who finds too few takes a place in the queue, which one study holds at a time, until enough are free: so nobody is
-    passed over, and who has just given cores back comes after those who wait.
+    A study that finds too few free takes the one place at the head of the queue, until it has them: nobody gets cores
+    before it, and a study that has just given some back can't take them again at once.
     """
 
     _counter = itertools.count()
@@ -88,59 +104,77 @@ class Cores:
         self, numbers: tuple[int, ...], gpus: tuple[str, ...] = (), per_gpu: int = 1, folder: Path | None = None
     ) -> None:
         self.numbers, self.gpus, self.per_gpu = numbers, gpus, per_gpu
-        with warnings.catch_warnings():  # that XDG_RUNTIME_DIR isn't set, as in containers
-            warnings.simplefilter("ignore", RuntimeWarning)
-            self.folder = folder or Path(platformdirs.user_runtime_dir("peft-bench"))
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder or _folder()
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._queue = self._lock("queue")
 
     def take(self, count: int, *, gpu: bool = False) -> Lease | None:
         """Return a lease of `count` cores (of all there are, where that is fewer), or None where they aren't free yet.
 
-        Whoever was told None stays first in the queue until a lease, or `give_up`.
+        Whoever was told None asks again soon, until a lease, or else has to `give_up`.
         """
         if not (self._queue.is_locked or _acquired(self._queue)):
             return None
         wanted = min(count, len(self.numbers))
-        locks = self._free((f"core-{number}" for number in self.numbers), wanted)
-        place = self._free((f"gpu-{name}-{k}" for k in range(self.per_gpu) for name in self.gpus), 1) if gpu else []
-        if len(locks) < wanted or (gpu and not place):
-            for lock in [*locks, *place]:
+        cores = self._free({f"core-{number}": number for number in self.numbers}, wanted)
+        places = {f"gpu-{name.replace('/', '-')}-{k}": name for k in range(self.per_gpu) for name in self.gpus}
+        place = self._free(places, 1) if gpu else []
+        held = tuple(lock for lock, _ in [*cores, *place])
+        if len(cores) < wanted or (gpu and not place):
+            for lock in held:
                 lock.release()
             return None
+        self._clear_the_dead()
+        run = self._lock(f"run-{os.getpid()}-{next(self._counter)}")
+        run.acquire(poll_interval=0.001)  # it is free but for a moment in which somebody looks whether it is
         self._queue.release()
-        own = self._lock(f"run-{os.getpid()}-{next(self._counter)}")
-        own.acquire(blocking=False)
-        cores = tuple(int(Path(lock.lock_file).stem.partition("-")[2]) for lock in locks)
-        device = Path(place[0].lock_file).stem.split("-", 1)[1].rpartition("-")[0] if place else None
-        return Lease(cores, device, [*locks, *place, own])
+        return Lease(tuple(number for _, number in cores), next((name for _, name in place), None), held, run)
+
+    def wait(self, count: int, *, gpu: bool = False, tell: Callable[[], object]) -> Lease:
+        """Return a lease as soon as there is one; `tell` is called where that isn't at once."""
+        try:
+            if (lease := self.take(count, gpu=gpu)) is None:
+                tell()
+            while lease is None:
+                time.sleep(QUEUE_S)
+                lease = self.take(count, gpu=gpu)
+            return lease
+        finally:
+            self.give_up()
 
     def give_up(self) -> None:
         """Leave the queue."""
         self._queue.release()
 
-    def neighbours(self, lease: Lease) -> int:
-        """Return how many other runs hold cores at this moment."""
-        mine = Path(lease.locks[-1].lock_file).name
-        return sum(path.name != mine and self._held(path) for path in self.folder.glob("run-*.lock"))
+    def runs(self) -> int:
+        """Return how many runs hold cores at this moment, this study's own among them."""
+        return sum(self._is_held(path) for path in self._runs())
 
-    def _held(self, path: Path) -> bool:
+    def _runs(self) -> Iterable[Path]:
+        return self.folder.glob("run-*.lock")
+
+    def _clear_the_dead(self) -> None:
+        """Remove what killed runs left. Only who has the queue does that or makes a run's lock, so none is lost."""
+        for path in self._runs():
+            if not self._is_held(path):
+                path.unlink(missing_ok=True)
+
+    def _is_held(self, path: Path) -> bool:
         lock = FileLock(path)
         if not _acquired(lock):
             return True
-        path.unlink(missing_ok=True)  # its run was killed
         lock.release()
         return False
 
-    def _free(self, names: Iterable[str], wanted: int) -> list[FileLock]:
-        locks: list[FileLock] = []
-        for name in names:
-            if len(locks) == wanted:
+    def _free(self, names: dict[str, Named], wanted: int) -> list[tuple[FileLock, Named]]:
+        found: list[tuple[FileLock, Named]] = []
+        for name, what in names.items():
+            if len(found) == wanted:
                 break
             lock = self._lock(name)
             if _acquired(lock):
-                locks.append(lock)
-        return locks
+                found.append((lock, what))
+        return found
 
     def _lock(self, name: str) -> FileLock:
         return FileLock(self.folder / f"{name}.lock")
@@ -152,3 +186,12 @@ def _acquired(lock: FileLock) -> bool:
     except Timeout:
         return False
     return True
+
+
+def _folder() -> Path:
+    """Return where this user's studies on this machine meet: in memory, where the system has a place for that."""
+    user = str(os.getuid())
+    for place in (os.environ.get("XDG_RUNTIME_DIR"), f"/run/user/{user}"):
+        if place and os.access(place, os.W_OK | os.X_OK):
+            return Path(place) / "peft-bench"
+    return Path(tempfile.gettempdir()) / f"peft-bench-{user}"

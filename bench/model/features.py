@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,9 @@ def one_pass(forward: Forward, head: torch.nn.Module, split: TokenSplit, path: P
     order = torch.from_numpy(np.concatenate(batches)).to(forward.device)
     features = torch.empty_like(torch.cat(found)).index_copy_(0, order, torch.cat(found))
     if path is not None:
-        save_file({"features": features.cpu()}, path)
+        part = path.with_name(f"{path.stem}-{os.getpid()}.part")  # others may read what another run left meanwhile
+        save_file({"features": features.cpu()}, part)
+        part.replace(path)
         write_atomically(_costs(path), json.dumps(vars(cost)).encode())  # its being there says the features are whole
     return Pass(features, cost, padding_share, reused=False)
 

@@ -119,7 +119,7 @@ def _training(record: Record) -> str:
 def _machine(record: Record) -> str:
     environment = record.environment
     gpu = f", {environment.gpu}" if environment.gpu else ""
-    return f"{environment.cpu}{gpu}, {record.training.threads} threads, {environment.platform}"
+    return f"{environment.cpu}{gpu}, {stats.Machine.of(record).threads} threads, {environment.platform}"
 
 
 def _versions(record: Record) -> str:

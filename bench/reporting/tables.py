@@ -159,7 +159,7 @@ def elsewhere(layout: Layout, machine: Machine) -> Table:
     rows = []
     for place in layout.order:
         there = replace(layout.summaries[place], machine=machine)
-        runs = sum(stats.Machine.of(run) == machine for run in there.runs)
+        runs = len(there.timed)
         if runs:
             rows.append(Row((*layout.cells(place), Cell(runs), *machine_costs(there))))
     columns = (*layout.columns, Column("n", Unit.COUNT), *MACHINE_COLUMNS)

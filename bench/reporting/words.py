@@ -10,6 +10,7 @@ from bench import stats
 from bench.labels import label_noun
 from bench.reporting.model import Paragraph, Span, code, paragraph, strong
 from bench.reporting.text import count, told_apart
+from bench.store.record import alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -184,15 +185,29 @@ def baselines(comparison: Comparison) -> list[Paragraph]:
 
 
 def elsewhere(comparison: Comparison) -> tuple[list[Paragraph], list[Machine]]:
-    """Say on which machine speed, memory and time were taken where there are several; and name the others."""
-    counted = Counter(stats.Machine.of(run) for summary in comparison.summaries for run in summary.runs)
+    """Say of which runs speed, memory and time are where not of all; and name the other machines that have some."""
+    runs = [run for summary in comparison.summaries for run in summary.runs]
+    counted = Counter(stats.Machine.of(run) for run in runs if alone(run))
     here = comparison.machine
     others = [found for found, _ in counted.most_common() if found != here]
-    if not others or here is None:
-        return [], []
-    rest = f"{counted.total() - counted[here]} of {counted.total()} runs"
-    made = f"; {rest} were made on other machines and are listed apart:"
-    return [paragraph("Speed, memory and time are of the runs on ", code(machine(here)), made)], others
+    said = [] if counted.total() == len(runs) else [_timed(comparison, counted.total(), len(runs))]
+    if others and here is not None:
+        rest = f"{counted.total() - counted[here]} of {counted.total()} runs"
+        made = f"; {rest} were made on other machines and are listed apart:"
+        said.append(paragraph("Speed, memory and time are of the runs on ", code(machine(here)), made))
+    return said, others
+
+
+def _timed(comparison: Comparison, timed: int, runs: int) -> Paragraph:
+    """Say that runs beside others have times that compare with nothing, and how many seeds are left of each variant."""
+    shared = "Runs that shared the machine with others have speed, memory and time that compare with nothing. "
+    if not timed:
+        return paragraph(f"{shared}All {count(runs)} did, so these figures are left out.")
+    seeds = sorted({len(summary.timed) for summary in comparison.summaries if summary.runs})
+    each = " to ".join(dict.fromkeys(map(count, (seeds[0], seeds[-1]))))
+    noun = "seed" if seeds[-1] == 1 else "seeds"
+    left = f"These figures are of the {count(timed)} of {count(runs)} runs that had it to themselves"
+    return paragraph(f"{shared}{left}: {each} {noun} a variant.")
 
 
 def machine(found: Machine) -> str:

@@ -9,7 +9,6 @@ import numpy as np
 
 from bench.stats.bootstrap import Draws
 from bench.stats.jackknife import totals_by_cluster
-from bench.stats.summaries import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,18 +123,19 @@ def _shares(comparison: Comparison, cost: Cost, sign: int, drawn: Drawn, places:
 
 
 def _by_seed(summary: Summary, cost: Cost, seeds: Sequence[int]) -> NDArray[Any]:
-    """A cost by seed; the mean stands in for a run that doesn't tell, or was made on another machine."""
-    known = {run.seed: found for run in summary.runs if (found := _of_run(run, cost, summary.machine)) is not None}
+    """A cost by seed; the mean stands in for a run that doesn't tell, on another machine or beside other runs."""
+    timed = {run.seed for run in summary.timed}
+    known = {run.seed: found for run in summary.runs if (found := _of_run(run, cost, run.seed in timed)) is not None}
     mean = sum(known.values()) / len(known)
     return np.array([known.get(seed, mean) for seed in seeds], dtype=float)
 
 
-def _of_run(run: Record, cost: Cost, machine: Machine | None) -> float | None:
+def _of_run(run: Record, cost: Cost, timed: bool) -> float | None:
     if cost == "live_peak_bytes":
         return run.compute.live_peak_bytes if run.compute else None
     if cost == "trainable":
         return run.parameters.trainable if run.parameters else None
-    return getattr(run.speed, cost, None) if Machine.of(run) == machine else None
+    return getattr(run.speed, cost, None) if timed else None
 
 
 def on_front(accuracies: NDArray[Any], costs: NDArray[Any]) -> NDArray[Any]:

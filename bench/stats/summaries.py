@@ -248,7 +248,7 @@ def _comparable(record: Record) -> Hashable:
 def _compare(found: Sequence[Record]) -> Comparison:
     records = [record for record in found if record.search is None]
     groups = [_latest_by_seed(group) for group in _grouped(records, _variant).values()]
-    machine = _usual_machine([run for group in groups for run in group if has_result(run)])
+    machine = _usual_machine([run for group in groups for run in group if has_result(run) and alone(run)])
     summaries = sorted((_summarise(group, machine) for group in groups), key=_best_first)
     superseded = len(records) - sum(map(len, groups))
     return Comparison(tuple(records or found), tuple(summaries), machine, superseded, tuple(searches(found)))
@@ -274,7 +274,7 @@ def has_result(record: Record | None) -> bool:
 
 
 def _usual_machine(runs: Sequence[Record]) -> Machine | None:
-    """The machine that most runs were made on."""
+    """The machine that most of the runs were made on."""
     counted = Counter(map(Machine.of, runs)).most_common(1)
     return counted[0][0] if counted else None
 

@@ -77,6 +77,8 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
     "huge seed": (["run", "--seeds", str(2**64)], [f"--seeds {2**64}", "from 0 to"]),
     "repeated seed": (["run", "--seeds", "0,1,00"], ["--seeds: 0 is given twice"]),
     "no seed": (["run", "--seeds", ","], ["--seeds is empty"]),
+    "jobs that are no number": (["run", "--jobs", "x"], ["--jobs x: a number from 1 up, or auto"]),
+    "no jobs": (["run", "--jobs", "0"], ["--jobs 0: a number from 1 up, or auto"]),
     "unknown option": (["run", "--metods", "lora"], ["--metods", "--methods"]),
     "unknown command": (["rnu"], ["rnu"]),
     "unknown preset": (["run", "--preset", "ful"], ["ful", "full"]),
@@ -136,6 +138,10 @@ FILES: dict[str, tuple[Callable[[Folders], list[str]], list[str]]] = {
             *["--methods", "prefix", "--set", "prefix.tokens=20,128"],
         ],
         ["128 positions, 128 of which prefix takes"],
+    ),
+    "more jobs than cores": (
+        lambda f: ["--model", str(f["gpt2"]), "--data", str(f["texts"]), "--jobs", "9999"],
+        ["--jobs 9999: this machine has", "that may be used; take --jobs", "at the most, or --jobs auto"],
     ),
     "results in a file": (
         lambda f: ["--model", str(f["gpt2"]), "--data", str(f["texts"]), "--results", str(f["work"] / "notes.txt")],

@@ -9,7 +9,7 @@ import pytest
 from record_factory import DEMO, failed_record, make_record
 
 from bench import console, resume, study
-from bench.execution import execute
+from bench.execution import child, execute
 from bench.job import Job
 from bench.spec import BackboneRef, DataRef, LearningRates, RunSpec, Study, TrainingSpec, Variant, variants
 from bench.store.files import Store
@@ -128,7 +128,7 @@ def test_the_same_command_again_starts_no_process_and_a_larger_one_runs_the_rest
 ) -> None:
     _, [first] = study.run(_request(gpt2, texts, tmp_path, ("frozen",)))
     with monkeypatch.context() as patch:
-        patch.setattr(execute, "warm_up", lambda: pytest.fail("a server is started for nothing"))
+        patch.setattr(child, "warm_up", lambda: pytest.fail("a server is started for nothing"))
         _, again = study.run(_request(gpt2, texts, tmp_path, ("frozen",)))
         _, shown = study.run(_request(gpt2, texts, tmp_path, ("frozen", "head"), rerun="none"))
     assert [record.created_at for record in [*again, *shown]] == [first.created_at] * 2
@@ -156,6 +156,6 @@ def test_epochs_are_kept_when_they_are_long_or_always_or_never(
         return {}
 
     monkeypatch.setattr(execute.Execution, "run", take)
-    monkeypatch.setattr(execute, "warm_up", lambda: None)
+    monkeypatch.setattr(child, "warm_up", lambda: None)
     study.run(replace(_request(gpt2, texts, tmp_path, ("head",)), checkpoint=asked))
     assert [job.checkpoint and job.checkpoint_after_s for job in jobs] == [after_s]

@@ -8,15 +8,17 @@ import resource
 import signal
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import misbehaving
 import psutil
 import pytest
-from commands import BENCH, Terminal, add_package, bench, environment, wait_until
+from commands import BENCH, TWO_CORES, Terminal, add_package, bench, environment, wait_until
 from safetensors import safe_open
 
+from bench.machine.cores import Cores
 from bench.store.claims import WORK
 from bench.store.files import Store
 
@@ -49,7 +51,18 @@ class Folders(NamedTuple):
         """Start a study, in the control group `join`."""
         told = environment(NOTES=str(self.notes), OMP_NUM_THREADS="1", **variables)
         told["PYTHONPATH"] += os.pathsep + str(self.site)
-        command = [*BENCH, "run", "--device", "cpu", "--dtype", "fp32", "--max-steps", "2", "--results", "store"]
+        command = [
+            *(TWO_CORES if "--jobs" in arguments else BENCH),
+            "run",
+            "--device",
+            "cpu",
+            "--dtype",
+            "fp32",
+            "--max-steps",
+            "2",
+            "--results",
+            "store",
+        ]
         command += ["--model", str(self.gpt2), "--data", str(self.texts), *arguments]
         if join is not None:
             command = ["sh", "-c", 'echo $$ > "$0"/cgroup.procs && exec "$@"', str(join), *command]
@@ -172,6 +185,28 @@ def test_sigterm_leaves_cleanly_and_says_how_to_go_on(folders: Folders) -> None:
     assert "Traceback" not in said
     wait_until(lambda: _gone(run), 1, "the run's process ends")
     assert list(folders.records()) == ["head"]
+    assert _clean(folders.store)
+
+
+def test_ctrl_c_ends_two_runs_under_way_and_leaves_nothing_of_them(folders: Folders) -> None:
+    process = folders.start("--methods", "waits", "--seeds", "0,1,2", "--jobs", "2")
+    folders.noted()
+    wait_until(lambda: Cores(()).runs() == 2, 60, "both are under way")
+    process.send_signal(signal.SIGINT)
+    said = _finish(process, 130)
+    assert "Stopped after 0 of 3 runs. The same command goes on with the rest." in said
+    assert "Traceback" not in said
+    assert folders.records() == {}
+    assert _clean(folders.store)
+    assert Cores(()).runs() == 0
+
+
+def test_two_runs_at_once_have_a_timeout_each(folders: Folders) -> None:
+    _finish(folders.start("--methods", "waits", "--seeds", "0,1", "--jobs", "2", "--timeout", "2s"), 1)
+    records = folders.store.read().records
+    assert [(record.status, record.wall_s < 4) for record in records] == [("timeout", True)] * 2
+    begins = sorted(datetime.fromisoformat(record.created_at) for record in records)
+    assert begins[1] - begins[0] < timedelta(seconds=2)
     assert _clean(folders.store)
 
 

@@ -406,6 +406,20 @@ def test_runs_of_another_machine_are_told() -> None:
     assert _row(text, "head")[9] != "7.0 s"
 
 
+def test_times_taken_beside_other_runs_are_left_out_and_the_seeds_that_remain_are_told() -> None:
+    shared = {"speed.exclusive": False, "speed.neighbours": 1, "speed.threads": 1, "speed.train_s": 7.0}
+    timed = {"speed.exclusive": True, "speed.neighbours": 0, "speed.threads": 2, "speed.train_s": 5.0}
+    beside = [make_record(HEAD, seed, {**shared, "training.threads": 1}) for seed in (1, 2)]
+    text = _rendered(make_record(HEAD, 0, {**timed, "training.threads": 1}), *beside)
+    assert "These figures are of the 1 of 3 runs that had it to themselves: 1 seed a variant." in text
+    assert _row(text, "head")[9] == "5.0 s"
+    assert "other machines" not in text
+
+    text = _rendered(*beside)
+    assert "All 2 did, so these figures are left out." in text
+    assert _row(text, "head")[9] == "–"
+
+
 def test_provenance_names_backbone_splits_machine_versions_and_command(text: str) -> None:
     section = _section(text, "Where it comes from")
     for fact in ("3f2a9c1b7d5e4f60", "9b1c7e5a2f3d4860", "Example CPU 3000", "torch 2.13.0", "5 epochs"):

@@ -1,0 +1,165 @@
+"""Several runs at once: the same results as one after the other, and times only from runs that were alone."""
+
+from __future__ import annotations
+
+import itertools
+from multiprocessing import connection
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import misbehaving
+import pytest
+from commands import call
+
+from bench.errors import UsageError
+from bench.execution import child, oom, slots
+from bench.machine import cores, facts
+from bench.store.files import Store
+from methods.registry import _registered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from bench.store.record import Record
+
+TWO = (1000, 1001)
+"""Cores that no machine has: they are dealt out like others, and no process can be kept to them."""
+
+
+class Stages(NamedTuple):
+    """The records, by method, of a grid run in two ways and then timed; and for how long nothing was under way."""
+
+    one_by_one: dict[str, Record]
+    at_once: dict[str, Record]
+    timed: dict[str, Record]
+    idle: list[float]
+
+
+@pytest.fixture
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "usable", lambda: TWO)
+
+
+def _arguments(gpt2: Path, texts: Path, store: Path, *more: str) -> list[str]:
+    command = ["run", "--device", "cpu", "--dtype", "fp32", "--max-steps", "2", "--no-baseline", "--threads", "1"]
+    return [*command, "--model", str(gpt2), "--data", str(texts), "--results", str(store), *more]
+
+
+@pytest.fixture(scope="module")
+def stages(gpt2: Path, texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Stages:
+    work = tmp_path_factory.mktemp("work")
+    idle: list[float] = []
+    wait = connection.wait
+
+    def watched(sources: Any, timeout: float | None = None) -> list[Any]:
+        if not sources:
+            idle.append(timeout or 0.0)
+        return wait(sources, timeout)
+
+    def run(store: str, *more: str) -> dict[str, Record]:
+        assert call(patch, *_arguments(gpt2, texts, work / store, "--methods", "head,ia3", "--seeds", "0", *more)) == 0
+        return {record.method: record for record in Store(work / store).read().records}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cores, "usable", lambda: TWO)
+        patch.setattr(connection, "wait", watched)
+        one_by_one = run("one")
+        between = list(idle)
+        at_once = run("two", "--jobs", "2", "--no-timing")
+        timed = run("two", "--jobs", "2")
+        patch.setattr(child, "warm_up", lambda: pytest.fail("a server is started for nothing"))
+        assert run("two", "--jobs", "2") == timed
+    return Stages(one_by_one, at_once, timed, between)
+
+
+def test_results_dont_depend_on_how_many_run_at_once(stages: Stages) -> None:
+    for method, record in stages.one_by_one.items():
+        assert record.quality == stages.at_once[method].quality  # the predictions' SHA-256 among it
+        assert record.parameters == stages.at_once[method].parameters
+
+
+def test_a_record_says_whether_its_run_was_alone(stages: Stages) -> None:
+    def said(records: dict[str, Record]) -> list[tuple[bool | None, int | None, int | None]]:
+        speeds = [record.speed for record in records.values() if record.speed]
+        return [(speed.exclusive, speed.neighbours, speed.threads) for speed in speeds]
+
+    assert said(stages.one_by_one) == [(True, 0, 1)] * 2
+    assert said(stages.at_once) == [(False, 1, 1)] * 2
+    assert said(stages.timed) == [(True, 0, 1)] * 2
+
+
+def test_the_same_command_times_what_wasnt_and_changes_nothing_else(stages: Stages) -> None:
+    for method, before in stages.at_once.items():
+        after = stages.timed[method]
+        assert after.speed != before.speed
+        measured = {"speed": None, "memory": None, "checksum": None}
+        assert after.model_copy(update=measured) == before.model_copy(update=measured)
+
+
+def test_nothing_is_waited_for_between_two_runs(stages: Stages) -> None:
+    assert stages.idle == []
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_auto_says_what_it_chose_and_why(
+    gpt2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(slots, "quickest", lambda rates: max(rates))
+    more = ("--methods", "ia3", "--seeds", "0,1", "--jobs", "auto", "--rerun", "all", "--no-timing")
+    assert call(monkeypatch, *_arguments(gpt2, texts, tmp_path, *more)) == 0
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("--jobs")]
+    assert line.startswith("--jobs auto: 2 runs at once, 1 thread each (1 at once: ")
+    assert " steps/s, 2 at once: " in line
+    assert [record.speed and record.speed.neighbours for record in Store(tmp_path).read().records] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("rates", "best"), [({}, 1), ({1: 10.0, 2: 10.2}, 1), ({1: 10.0, 2: 19.0, 4: 19.5}, 2), ({1: 10.0, 2: 9.0}, 1)]
+)
+def test_more_runs_at_once_must_be_worth_it(rates: dict[int, float], best: int) -> None:
+    assert slots.quickest(rates) == best
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_more_than_there_is_is_refused_and_what_to_do_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    placed = slots.slots(2, None, 1, "cpu")
+    assert (placed.at_once, placed.threads) == (2, 1)
+    assert slots.slots(1, None, 1, "cpu").threads == 2
+    with pytest.raises(
+        UsageError, match=r"--jobs 3: this machine has 2 cores .* take --jobs 2 at the most, or --jobs auto"
+    ):
+        slots.slots(3, None, 1, "cpu")
+    with pytest.raises(UsageError, match=r"--jobs 2 with --threads 2: .* take --threads 1 at the most"):
+        slots.slots(2, 2, 1, "cpu")
+    with pytest.raises(UsageError, match="--runs-per-gpu is for runs on CUDA"):
+        slots.slots(1, None, 2, "cpu")
+    monkeypatch.setattr(facts, "gpus", lambda: ("0",))
+    assert slots.slots(None, None, 2, "cuda").at_once == 2
+    with pytest.raises(UsageError, match="--jobs 2: this machine has 1 GPU with 1 run each"):
+        slots.slots(2, None, 1, "cuda")
+
+
+@pytest.fixture
+def misbehaving_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "site").mkdir()
+    monkeypatch.syspath_prepend(str(misbehaving.install(tmp_path / "site")))
+    yield
+    for name in misbehaving.NAMES:
+        _registered.pop(name, None)
+
+
+@pytest.mark.usefixtures("two_cores", "misbehaving_methods")
+def test_of_two_that_are_killed_the_kernels_count_explains_one_and_no_neighbour_is_blamed(
+    gpt2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = itertools.count()
+    monkeypatch.setattr(oom, "_explained", 0)
+    monkeypatch.setattr(oom, "kills", lambda: int(next(asked) >= 2))  # one, after both have begun
+    more = ("--methods", "shot,frozen", "--seeds", "0,1", "--jobs", "2", "--no-timing")
+    assert call(monkeypatch, *_arguments(gpt2, texts, tmp_path / "store", *more)) == 1
+    records = Store(tmp_path / "store").read().records
+    assert sorted((record.method, record.status) for record in records) == [
+        *(("frozen", "ok"), ("frozen", "ok")),
+        *(("shot", "failed"), ("shot", "oom")),
+    ]
