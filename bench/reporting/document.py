@@ -100,7 +100,7 @@ def _top(analysis: Analysis) -> tuple[Block, ...]:
         words.majority_note(found),
         *reading(layout),
         *_elsewhere(layout),
-        _tally(found),
+        *([_tally(found)] if found.summaries else []),
     )
 
 

@@ -88,3 +88,5 @@ def test_a_store_of_trials_alone_is_a_report(tmp_path: Path) -> None:
     said = markdown.render(report(Store(tmp_path).read(), tmp_path, pictures=True))
     assert "Tuned settings" in said
     assert "isn't trained anew yet" in said
+    assert "**No run is tested yet.**" in said
+    assert "has a result" not in said
