@@ -62,7 +62,7 @@ def _introduction(found: Sequence[Tuned]) -> str:
     said = f"For each method {budget(searches)} were trained once and judged by the validation split alone: "
     said += f"by accuracy, then by loss, after {epoch}. What was chosen, and the default, were then trained anew with "
     said += "other seeds, and only these runs were tested. No trial is in any mean."
-    unsearched = [one.method for one in searches if not one.space]
+    unsearched = list(dict.fromkeys(one.method for one in searches if not one.space))
     if unsearched:
         said += f" Nothing is searched for {listed(unsearched)}."
     return said

@@ -135,8 +135,6 @@ def agreement(found: Sequence[Tuned]) -> float | None:
 
     None where no two searches have three methods with test figures in common.
     """
-    from scipy.stats import kendalltau
-
     by_seed: dict[int, dict[str, float]] = {}
     for one in found:
         if one.accuracy is not None:
@@ -147,6 +145,8 @@ def agreement(found: Sequence[Tuned]) -> float | None:
         for other in seeds[place + 1 :]:
             common = sorted(by_seed[seed].keys() & by_seed[other].keys())
             if len(common) > 2:
+                from scipy.stats import kendalltau  # takes half a second to import, and few stores have two searches
+
                 first, second = ([by_seed[s][name] for name in common] for s in (seed, other))
                 taus.append(float(kendalltau(first, second).statistic))
     return float(np.mean(taus)) if taus else None
