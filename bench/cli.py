@@ -161,6 +161,10 @@ SelectEpoch = Annotated[
     bool,
     _search("--select-epoch", help="Judge trials, and test what was chosen, at the best epoch on validation."),
 ]
+Optimise = Annotated[
+    bool,
+    _search("--optimise", help="Find the best settings of one method with Optuna (an extra). It compares nothing."),
+]
 DryRun = Annotated[bool, _compare("--dry-run", help="Print the grid of runs and exit.")]
 Preset = Annotated[
     Literal["full", "demo"] | None,
@@ -374,6 +378,7 @@ def tune(
     search_seeds: SearchSeeds = "0",
     space: Spaces = None,
     select_epoch: SelectEpoch = False,
+    optimise: Optimise = False,
     seeds: Seeds = "1,2,3,4,5",
     preset: Preset = None,
     model: Model = None,
@@ -433,6 +438,7 @@ def tune(
         search_seeds=_seeds(search_seeds, "--search-seeds"),
         space=tuple(space or ()),
         select_epoch=select_epoch,
+        optimise=optimise,
     )
     if dry_run:
         for line in search.announced(asked):

@@ -151,11 +151,12 @@ class RangeSpec(Spec):
 class TrialSpec(Spec):
     """That a run is a trial of a search, which is never tested: which one, and of which space, by field.
 
-    The run's seed is the search's.
+    The run's seed is the search's. `optimised` trials depend on what those before them found.
     """
 
     trial: int = Field(ge=0)
     space: dict[str, RangeSpec]
+    optimised: bool = False
 
 
 class RunSpec(Spec):

@@ -105,7 +105,7 @@ def test_a_command_works_as_it_is_shown(
     words = shlex.split(command)
     if "PATH" in words:
         write_texts(tmp_path / "PATH")
-    if words[:4] == ["python", "-m", "bench", "run"]:
+    if words[:3] == ["python", "-m", "bench"] and words[3] in ("run", "tune"):
         request.getfixturevalue("readmes_method")
         assert call(monkeypatch, *words[3:], "--dry-run") == 0
     elif words == ["python", "-m", "bench", "budget"]:

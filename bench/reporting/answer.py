@@ -65,6 +65,8 @@ def answer(layout: Layout) -> Paragraph:
     analysis = layout.analysis
     scored = [place for place, summary in enumerate(layout.summaries) if summary.accuracy]
     if not scored:
+        if not layout.summaries:
+            return paragraph(strong("No run is tested yet."), " There are trials of searches, which are never tested.")
         return paragraph(strong("No run has a result."), " What failed stands below.")
     useful = [place for place in scored if analysis.above_majority[place]]
     if not useful:

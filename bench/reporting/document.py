@@ -142,7 +142,7 @@ def _top(analysis: Analysis) -> tuple[Block, ...]:
         *words.baselines(found),
         *reading(layout),
         *_elsewhere(layout),
-        _tally(found),
+        *([_tally(found)] if found.summaries else []),
     )
 
 

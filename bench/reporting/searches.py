@@ -26,6 +26,21 @@ _MOST_NAMED = 6
 
 def section(layout: Layout, prefix: str, *, draw: bool) -> list[Section]:
     """What was searched, chosen, and won by it; nothing where nothing was searched."""
+    return [*_compared(layout, prefix, draw=draw), *_optimised(layout)]
+
+
+def _optimised(layout: Layout) -> list[Section]:
+    """What was optimised for its own sake."""
+    found = layout.analysis.optimised
+    if not found:
+        return []
+    said = " Each trial was chosen by what earlier ones found, which suits some methods better than others, and the "
+    said += "intervals are given the chosen settings. It says which settings to use, not which method."
+    table = results(found)
+    return [Section("Optimised settings", (paragraph(strong("This compares nothing."), said), table))]
+
+
+def _compared(layout: Layout, prefix: str, *, draw: bool) -> list[Section]:
     found = layout.analysis.tuned
     if not found:
         return []
@@ -47,7 +62,7 @@ def _introduction(found: Sequence[Tuned]) -> str:
     said = f"For each method {budget(searches)} were trained once and judged by the validation split alone: "
     said += f"by accuracy, then by loss, after {epoch}. What was chosen, and the default, were then trained anew with "
     said += "other seeds, and only these runs were tested. No trial is in any mean."
-    unsearched = [one.method for one in searches if not one.space]
+    unsearched = list(dict.fromkeys(one.method for one in searches if not one.space))
     if unsearched:
         said += f" Nothing is searched for {listed(unsearched)}."
     return said

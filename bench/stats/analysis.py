@@ -62,7 +62,7 @@ class Analysis:
     would have been found with 80% power. `max_t`: differences were tested with regard to what they have in common, else
     by Holm's method. `against_baseline` holds the variants against the comparison's baseline; None where there is none,
     or its predictions aren't known. `documents` is how many there are, passages of each taken together; None: the
-    intervals are given these passages. `tuned` are the comparison's searches, in order.
+    intervals are given these passages. `tuned` and `optimised` are the comparison's searches, in order.
     """
 
     comparison: Comparison
@@ -82,6 +82,7 @@ class Analysis:
     max_t: bool
     fronts: tuple[Front, ...]
     tuned: tuple[Tuned, ...]
+    optimised: tuple[Tuned, ...]
 
     @property
     def best_predicted(self) -> int | None:
@@ -136,7 +137,8 @@ def analyse(comparison: Comparison, folder: Path, reference: str | None = None) 
         documents=documents,
         max_t=chosen is not None and Family(pairs, places.index(chosen)).max_t,
         fronts=fronts(comparison, above, draw(known, clusters, _moved_by_seeds(each, pairs), comparison.majority)),
-        tuned=tuned(comparison, places, each, pairs),
+        tuned=tuned(comparison, comparison.searches, places, each, pairs),
+        optimised=tuned(comparison, comparison.optimised, places, each, pairs),
     )
 
 
@@ -160,7 +162,8 @@ def without_predictions(comparison: Comparison, missing: tuple[str, ...] = ()) -
         documents=None,
         max_t=False,
         fronts=fronts(comparison, above_majority(comparison, nothing)),
-        tuned=tuned(comparison),
+        tuned=tuned(comparison, comparison.searches),
+        optimised=tuned(comparison, comparison.optimised),
     )
 
 

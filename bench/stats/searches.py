@@ -7,7 +7,7 @@ import math
 import operator
 import statistics
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import comb
 from typing import TYPE_CHECKING, Any, Literal
@@ -37,17 +37,19 @@ def score(epochs: Sequence[Epoch], rule: Rule) -> Epoch:
 class Search:
     """The trials of one method under one search seed, in order, without a gap: number 0 is the default.
 
-    `space` are the ranges that were searched, by hyperparameter.
+    `space` are the ranges that were searched, by hyperparameter. `optimised` searches tried what earlier trials made
+    look good: they find good settings, and are no measure of a method.
     """
 
     method: str
     seed: int
     space: Mapping[str, Searched]
     trials: tuple[Record, ...]
+    optimised: bool = False
 
     def first(self, trials: int) -> Search:
         """The same with the default and so many trials after it."""
-        return Search(self.method, self.seed, self.space, self.trials[: trials + 1])
+        return replace(self, trials=self.trials[: trials + 1])
 
     def accuracy(self, place: int, rule: Rule) -> float | None:
         """A trial's validation accuracy, 0 to 1; None where the run has no result."""
@@ -105,19 +107,21 @@ def _epochs(trial: Record) -> list[Epoch] | None:
 def searches(records: Iterable[Record]) -> list[Search]:
     """Gather the trials among records that can be compared, by method and search seed; of each trial the newest.
 
-    Where a method was searched in several spaces or trained in several ways, only the newest of these counts.
+    Where a method was searched in several spaces or trained in several ways, only the newest of these counts; what was
+    optimised stands apart.
     """
-    newest: dict[tuple[str, int], Hashable] = {}
+    newest: dict[tuple[str, int, bool], Hashable] = {}
     groups: dict[Hashable, dict[int, Record]] = defaultdict(dict)
     for record in sorted(records, key=lambda record: (record.created_at, record.uid)):
         if record.search is None:
             continue
-        key = (record.method, record.seed, _settings(record))
-        newest[record.method, record.seed] = key
+        which = (record.method, record.seed, record.search.optimised)
+        key = (which, _settings(record))
+        newest[which] = key
         groups[key][record.search.trial] = record
     return [
-        Search(method, seed, _space(groups[key]), _in_order(groups[key]))
-        for (method, seed), key in sorted(newest.items(), key=lambda item: item[0])
+        Search(method, seed, _space(groups[key]), _in_order(groups[key]), optimised)
+        for (method, seed, optimised), key in sorted(newest.items(), key=lambda item: item[0])
         if 0 in groups[key]
     ]
 

@@ -197,8 +197,8 @@ class Summary:
 class Comparison:
     """Runs on the same backbone, splits and preset, summarised: best mean accuracy first, without a result last.
 
-    `searches` are the searches for good settings on them. Their trials are in no summary; where there is nothing else,
-    they are the `records`.
+    `searches` are the searches for good settings on them, `optimised` those that compare nothing. Their trials are in
+    no summary; where there is nothing else, they are the `records`.
     """
 
     records: tuple[Record, ...]
@@ -206,6 +206,7 @@ class Comparison:
     machine: Machine | None
     superseded: int
     searches: tuple[Search, ...] = ()
+    optimised: tuple[Search, ...] = ()
 
     @property
     def newest(self) -> Record:
@@ -251,7 +252,8 @@ def _compare(found: Sequence[Record]) -> Comparison:
     machine = _usual_machine([run for group in groups for run in group if has_result(run) and alone(run)])
     summaries = sorted((_summarise(group, machine) for group in groups), key=_best_first)
     superseded = len(records) - sum(map(len, groups))
-    return Comparison(tuple(records or found), tuple(summaries), machine, superseded, tuple(searches(found)))
+    fair, optimised = (tuple(s for s in searches(found) if s.optimised == apart) for apart in (False, True))
+    return Comparison(tuple(records or found), tuple(summaries), machine, superseded, fair, optimised)
 
 
 def _variant(record: Record) -> Hashable:

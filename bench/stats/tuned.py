@@ -49,7 +49,11 @@ class Tuned:
 
 
 def tuned(
-    comparison: Comparison, places: Sequence[int] = (), each: Figures | None = None, pairs: Figures | None = None
+    comparison: Comparison,
+    searches: Sequence[Search],
+    places: Sequence[int] = (),
+    each: Figures | None = None,
+    pairs: Figures | None = None,
 ) -> tuple[Tuned, ...]:
     """Hold what was chosen against the default; `each` and `pairs` are the figures of the summaries at `places`."""
     rule: Rule = "best" if comparison.newest.training.select_epoch else "last"
@@ -65,13 +69,13 @@ def tuned(
         difference = _with(pairs.at(np.array([rows[place]]), np.array([rows[other]])), *searches)
         return Gap(float(difference.mean[0]), difference.intervals()[0])
 
-    left = chance(comparison.searches, rule)
-    chosen = [_chosen(comparison, search, rule) for search in comparison.searches]
+    left = [None if search.optimised else one for search, one in zip(searches, chance(searches, rule), strict=True)]
+    chosen = [_chosen(comparison, search, rule) for search in searches]
     best = min(
         (at for at, place in enumerate(chosen) if place is not None), key=lambda at: chosen[at] or 0, default=None
     )
     found = []
-    for search, place, unknown in zip(comparison.searches, chosen, left, strict=True):
+    for search, place, unknown in zip(searches, chosen, left, strict=True):
         default = _place(comparison, search.trials[0], rule)
         interval = None
         if each is not None and place in rows:
@@ -131,8 +135,6 @@ def agreement(found: Sequence[Tuned]) -> float | None:
 
     None where no two searches have three methods with test figures in common.
     """
-    from scipy.stats import kendalltau
-
     by_seed: dict[int, dict[str, float]] = {}
     for one in found:
         if one.accuracy is not None:
@@ -143,6 +145,8 @@ def agreement(found: Sequence[Tuned]) -> float | None:
         for other in seeds[place + 1 :]:
             common = sorted(by_seed[seed].keys() & by_seed[other].keys())
             if len(common) > 2:
+                from scipy.stats import kendalltau  # takes half a second to import, and few stores have two searches
+
                 first, second = ([by_seed[s][name] for name in common] for s in (seed, other))
                 taus.append(float(kendalltau(first, second).statistic))
     return float(np.mean(taus)) if taus else None

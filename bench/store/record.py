@@ -199,11 +199,13 @@ class Searched(Part):
 class Search(Part):
     """A trial of a search for good settings: trained and validated, never tested. The run's seed is the search's.
 
-    Trial 0 is the default. `epochs` is null where the run has no result.
+    Trial 0 is the default. `epochs` is null where the run has no result. `optimised`: Optuna chose what to try, by what
+    earlier trials found.
     """
 
     trial: int
     space: dict[str, Searched]
+    optimised: bool = False
     epochs: list[Epoch] | None = None
 
 

@@ -14,6 +14,7 @@ from bench.sources import PRESETS
 from bench.spec import LearningRates, RangeSpec, TrialSpec, Variant
 from bench.stats import Rule, Search
 from bench.store.record import Searched
+from bench.tuning import optimising
 from bench.tuning.points import point
 from bench.tuning.spaces import spaces
 
@@ -47,6 +48,7 @@ class Tuning:
     search_seeds: tuple[int, ...] = (0,)
     space: tuple[str, ...] = ()
     select_epoch: bool = False
+    optimise: bool = False
 
     @property
     def rule(self) -> Rule:
@@ -70,7 +72,14 @@ class Tuning:
                 f"--seeds and --search-seeds share {', '.join(map(str, both))}: settings that were chosen by a seed "
                 "look better with it than they are; give --seeds others"
             )
-        return spaces(self.request.methods, self.space)
+        found = spaces(self.request.methods, self.space)
+        if self.optimise:
+            if len(found) > 1 or self.budget_s is not None:
+                raise UsageError("--optimise finds good settings of one method, with --trials; it compares nothing")
+            if not all(found.values()):
+                raise UsageError(f"--optimise: {', '.join(found)} has nothing to search")
+            optimising.optuna()
+        return found
 
     def defaults(self, learning_rates: LearningRates | None = None) -> dict[str, Variant]:
         """Return each method's default, as `bench run` would use it but for sweeps.
@@ -112,7 +121,7 @@ def run(asked: Tuning) -> Tuned:
     request = asked.request
     prepared = study.prepare(request, [_greediest(name, space) for name, space in found.items()])
     trials = _Trials(asked, prepared, found)
-    done = trials.run()
+    done = trials.optimise() if asked.optimise else trials.run()
     console.show(shown.chosen(done, asked.rule))
     final = [*trials.defaults.values(), *(variant for search in done if (variant := _chosen(search, asked.rule)))]
     training = prepared.study.training.model_copy(update={"select_epoch": asked.select_epoch})
@@ -166,6 +175,7 @@ class _Trials:
         self.asked, self.prepared, self.spaces = asked, prepared, found
         self.defaults = asked.defaults(prepared.sources.learning_rates)
         self.request = replace(asked.request, save_adapters=None)
+        self.asked_for: dict[tuple[str, int, int], Variant] = {}
         self.done: dict[Which, list[Record]] = {(n, seed): [] for seed in asked.search_seeds for n in found}
 
     def run(self) -> tuple[Search, ...]:
@@ -177,6 +187,20 @@ class _Trials:
             self._spend(self.asked.budget_s)
         searches = [self._search(which, trials) for which, trials in self.done.items() if trials]
         return tuple(sorted(searches, key=lambda search: self.asked.request.methods.index(search.method)))
+
+    def optimise(self) -> tuple[Search, ...]:
+        """Run trials one after the other, each where Optuna hopes for most by what those before it found."""
+        most = TRIALS if self.asked.trials is None else self.asked.trials
+        for (name, seed), trials in self.done.items():
+            self._round({(name, seed): 1})
+            optimiser = optimising.Optimiser(self.defaults[name], self.spaces[name], seed)
+            for trial in range(1, most + 1):
+                search = self._search((name, seed), trials)
+                self.asked_for[name, seed, trial] = optimiser.next(search, self.asked.rule)
+                self._round({(name, seed): trial + 1})
+                if len(trials) <= trial:
+                    break
+        return tuple(self._search(which, trials) for which, trials in self.done.items() if trials)
 
     def _round(self, upto: Mapping[Which, int]) -> None:
         """Bring searches to so many trials each, the default among them; each trial of all before the next of any."""
@@ -198,7 +222,7 @@ class _Trials:
         """
         self._round(dict.fromkeys(self.done, 1))
         self._check(budget_s)
-        active = {which for which in self.done if self.spaces[which[0]]}
+        active = {which for which, trials in self.done.items() if trials and self.spaces[which[0]]}
         while active:
             upto = {}
             for which in active:
@@ -228,10 +252,13 @@ class _Trials:
     def _spec(self, which: Which, trial: int) -> RunSpec:
         name, seed = which
         ranges = {field: RangeSpec(low=r.low, high=r.high, log=r.log) for field, r in self.spaces[name].items()}
-        variant = point(name, self.spaces[name], seed, trial, self.defaults[name])
-        return self.prepared.study.run(variant, seed, TrialSpec(trial=trial, space=ranges))
+        variant = self.asked_for.get((name, seed, trial)) or point(
+            name, self.spaces[name], seed, trial, self.defaults[name]
+        )
+        search = TrialSpec(trial=trial, space=ranges, optimised=self.asked.optimise)
+        return self.prepared.study.run(variant, seed, search)
 
     def _search(self, which: Which, trials: Sequence[Record]) -> Search:
         name, seed = which
         ranges = {field: Searched(low=r.low, high=r.high, log=r.log) for field, r in self.spaces[name].items()}
-        return Search(name, seed, ranges, tuple(trials))
+        return Search(name, seed, ranges, tuple(trials), self.asked.optimise)

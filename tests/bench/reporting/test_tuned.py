@@ -80,6 +80,7 @@ def test_few_trials_an_edge_and_what_is_not_trained_anew_are_warned_of(tmp_path:
     _search(tmp_path, [0.3, 0.2, 0.25, 0.4, 0.1, 0.1, 0.1, 0.5], seed=9)
     said = _tuned(report(Store(tmp_path).read(), tmp_path))
     assert "Not all methods had as many trials" in said
+    assert "Nothing is searched for frozen." in said
     assert "the best lies at an edge of what was tried**: head (largest learning_rate)" in said
 
 
@@ -88,3 +89,5 @@ def test_a_store_of_trials_alone_is_a_report(tmp_path: Path) -> None:
     said = markdown.render(report(Store(tmp_path).read(), tmp_path, pictures=True))
     assert "Tuned settings" in said
     assert "isn't trained anew yet" in said
+    assert "**No run is tested yet.**" in said
+    assert "has a result" not in said

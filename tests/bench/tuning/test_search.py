@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from bench import stats
 from bench.data import Splits
 from bench.errors import UsageError
 from bench.job import Job, examples_path
+from bench.reporting import markdown, report
 from bench.spec import RangeSpec, RunSpec, TrialSpec, Variant
 from bench.store.files import Store
 from bench.study import Request
@@ -172,6 +174,37 @@ def test_a_trial_that_diverged_is_a_trial_and_never_chosen(tuned: Tuned) -> None
     assert (changed.diverged, changed.failed, changed.seconds[place]) == (1, 0, 7.0)
 
 
+def test_optimised_trials_depend_on_earlier_ones_go_on_where_they_were_and_compare_nothing(
+    tuned: Tuned, gpt2: Path, texts: Path
+) -> None:
+    pytest.importorskip("optuna")
+    asked = _asked(gpt2, texts, tuned.store.folder, trials=3, optimise=True)
+    asked = replace(asked, request=replace(asked.request, methods=("head",)))
+    before = {record.uid for record in tuned.store.read().records}
+    [found] = search.run(asked).searches
+    assert [trial.search.trial for trial in found.trials if trial.search and trial.search.optimised] == [0, 1, 2, 3]
+    rates = [trial.hyperparameters["learning_rate"] for trial in found.trials]
+    assert len(set(rates)) == 4
+    assert not {trial.uid for trial in found.trials} & before
+    [again] = search.run(asked).searches
+    assert [trial.uid for trial in again.trials] == [trial.uid for trial in found.trials]
+    [compared] = stats.comparisons(tuned.store.read().records)
+    assert not any(one.optimised for one in compared.searches)
+    assert [one.method for one in compared.optimised] == ["head"]
+    said = markdown.render(report(tuned.store.read(), tuned.store.folder))
+    assert "**This compares nothing.**" in said
+
+
+def test_optimising_asks_for_optuna_where_it_is_missing(
+    monkeypatch: pytest.MonkeyPatch, gpt2: Path, texts: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    asked = _asked(gpt2, texts, tmp_path / "store", optimise=True)
+    with pytest.raises(UsageError, match=r"pip install 'peft-bench\[optimise\]'"):
+        search.run(replace(asked, request=replace(asked.request, methods=("head",))))
+    assert not (tmp_path / "store").exists()
+
+
 MISTAKES = {
     "the same seeds": (["--seeds", "0,1", "--search-seeds", "1,2"], "share 1"),
     "a seed that is none": (["--search-seeds", "one"], "--search-seeds one: expected whole numbers"),
@@ -181,6 +214,8 @@ MISTAKES = {
     "a budget that is none": (["--budget", "soon"], "--budget soon: expected seconds"),
     "a space that is none": (["--space", "lora.alpha=8"], "expected METHOD.FIELD=LOW..HIGH"),
     "a field that is none": (["--space", "lora.targets=1..2"], "isn't a number"),
+    "several methods optimised": (["--optimise"], "--optimise finds good settings of one method"),
+    "nothing to optimise": (["--methods", "frozen", "--optimise"], "frozen has nothing to search"),
     "no trial": (["--trials", "0"], "--trials"),
 }
 
