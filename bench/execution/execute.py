@@ -123,8 +123,7 @@ class Execution:
         """
         self._disturbed = False
         try:
-            if jobs:
-                self.events.timing(len(jobs))
+            self.events.timing(len(jobs))
             for job in jobs:
                 self.events.timed(job, self._timed_alone(replace(job, checkpoint=None, adapter=None)))
         finally:
