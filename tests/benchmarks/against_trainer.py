@@ -232,7 +232,7 @@ def in_process(*arguments: str, environment: Mapping[str, str] = MappingProxyTyp
 
 def steps(cell: Cell) -> dict[str, float]:
     """Measure a cell in a fresh process, the harness's in the environment that it gives its runs."""
-    from bench.execution.execute import RUN_ENVIRONMENT
+    from bench.execution.child import RUN_ENVIRONMENT
 
     environment = RUN_ENVIRONMENT if cell.side == "bench" else {}
     found: dict[str, float] = json.loads(
