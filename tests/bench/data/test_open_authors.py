@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections import Counter
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import held_out_works
@@ -51,7 +52,7 @@ def test_it_is_the_same_corpus_on_every_machine() -> None:
 def test_no_document_no_text_and_no_run_of_words_is_in_two_splits() -> None:
     corpus = load_open_authors()
     assert corpus.duplicates == 0
-    for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
+    for one, other in combinations(SPLITS, 2):
         rows, others = corpus.frames[one], corpus.frames[other]
         assert not set(rows["document"]) & set(others["document"])
         assert not runs_of_thirteen(rows["text"]) & runs_of_thirteen(others["text"])
@@ -101,7 +102,7 @@ def test_a_document_is_a_paper_or_some_twelve_hundred_words() -> None:
 
 def test_documents_are_their_works_in_order_without_gaps() -> None:
     for work in open_authors.WORKS:
-        whole = [paragraph for section in open_authors.read(work.file, work.layout) for paragraph in section]
+        whole = [paragraph for section in editions.read(work.file, work.layout) for paragraph in section]
         assert [paragraph for document in open_authors.divide(work) for paragraph in document.paragraphs] == whole
 
 
