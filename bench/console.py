@@ -87,8 +87,9 @@ class View:
 
     def timing(self, runs: int) -> None:
         """Say what follows, and why."""
-        which = "1 run" if runs == 1 else f"{runs} runs, the first seed of each variant,"
-        self.console.print(f"timing {which} again without others beside it (--no-timing leaves that out)")
+        which = "1 run" if runs == 1 else f"the first seed of each of {runs} variants"
+        said = f"timing {which} again, with no other run beside it (--no-timing leaves that out)"
+        self.console.print(Text(said), soft_wrap=True)
 
     def timed(self, run: job.Job, record: Record | None) -> None:
         """Print the figures of a run that was timed by itself."""

@@ -314,8 +314,8 @@ def _run(prepared: Prepared, plan: resume.Plan, damaged: Sequence[Path], request
         try:
             with view:
                 execution.run([replace(job, threads=placed.threads) for job in jobs])
-                if request.timing:
-                    specs = _first_seeds(plan.runs, {**plan.known, **execution.records})
+                specs = _first_seeds(plan.runs, {**plan.known, **execution.records}) if request.timing else []
+                if specs:
                     apart = owner.folder / "timing"  # else they would be charged what other runs computed and kept
                     apart.mkdir()
                     execution.time_alone(_jobs(prepared, specs, splits, apart, request))
@@ -326,18 +326,25 @@ def _run(prepared: Prepared, plan: resume.Plan, damaged: Sequence[Path], request
 
 
 def _placed(jobs: Sequence[Job], request: Request, device: Literal["cpu", "cuda"]) -> slots.Slots:
-    """How many runs at once, and where; for `--jobs auto` on a CPU that is measured, and said."""
-    if request.jobs != "auto" or device == "cuda":
-        at_once = None if request.jobs == "auto" else request.jobs
+    """How many runs at once, and where; `--jobs auto` measures that on a CPU, and says what it found."""
+
+    def places(at_once: int | None) -> slots.Slots:
         return slots.slots(at_once, request.threads, request.runs_per_gpu, device)
-    numbers = cores.usable()
-    with cores.Cores(numbers).wait(len(numbers), tell=_wait_for_cores), console.busy("measuring how many runs at once"):
-        rates = slots.rates(jobs, numbers, request.threads)
-    chosen = slots.slots(slots.quickest(rates), request.threads, request.runs_per_gpu, device)
-    measured = ", ".join(f"{count} at once: {rate:.1f} steps/s" for count, rate in rates.items())
+
+    if request.jobs != "auto" or not jobs:
+        return places(1 if request.jobs == "auto" else request.jobs)
+    if device == "cuda":
+        chosen, why = places(None), f"{request.runs_per_gpu} on each GPU"
+    else:
+        numbers = cores.usable()
+        doing = console.busy("measuring how many runs at once are quickest")
+        with cores.Cores(numbers).wait(len(numbers), tell=_wait_for_cores), doing:
+            rates = slots.rates(jobs, numbers, request.threads)
+        chosen = places(slots.quickest(rates))
+        why = ", ".join(f"{count} at once: {rate:.1f} steps/s" for count, rate in rates.items())
     runs = "1 run" if chosen.at_once == 1 else f"{chosen.at_once} runs"
     threads = "1 thread" if chosen.threads == 1 else f"{chosen.threads} threads"
-    console.say(f"--jobs auto: {runs} at once, {threads} each ({measured or 'there was nothing to measure'}).")
+    console.say(f"--jobs auto: {runs} at once, {threads} each ({why or 'there was nothing to measure'}).")
     return chosen
 
 

@@ -32,7 +32,7 @@ def _apart_from_other_workers(home: str) -> None:
 
     Each worker has its share of the cores; where there are fewer cores than workers, some share one.
     """
-    os.environ["XDG_RUNTIME_DIR"] = home
+    os.environ["BENCH_CORES_DIR"] = home
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))

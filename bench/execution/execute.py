@@ -110,8 +110,9 @@ class Execution:
             while waiting or self._running:
                 while waiting and self._begin_one(waiting):
                     pass
-                for run, result in self._attend(begins=bool(waiting)):
-                    self._keep(run, result)
+                if waiting or self._running:
+                    for run, result in self._attend(begins=bool(waiting)):
+                        self._keep(run, result)
         finally:
             self._end_all()
 
@@ -123,8 +124,7 @@ class Execution:
         """
         self._disturbed = False
         try:
-            if jobs:
-                self.events.timing(len(jobs))
+            self.events.timing(len(jobs))
             for job in jobs:
                 self.events.timed(job, self._timed_alone(replace(job, checkpoint=None, adapter=None)))
         finally:

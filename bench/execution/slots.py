@@ -11,7 +11,7 @@ import psutil
 
 from bench.errors import UsageError
 from bench.execution import child
-from bench.machine import cores, facts, measure
+from bench.machine import cores, facts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,6 +123,7 @@ def _measured(job: Job, shares: Sequence[tuple[int, ...]]) -> list[tuple[float, 
 def _measure(job: Job, barrier: Barrier, result: Connection) -> None:
     """Be the target of a process that is timed."""
     from bench.execution import worker
+    from bench.machine import measure
     from bench.training.run import Run
 
     worker.settle(os.open(os.devnull, os.O_WRONLY))

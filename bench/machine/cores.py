@@ -2,8 +2,8 @@
 
 Two processes that each believe they have all cores take far longer than one after the other, since their threads wait
 for each other by spinning. So before a run begins, its study takes as many cores as the run has threads, by locks that
-the kernel frees when their holder dies. Studies of one user see each other through a folder of their own; other users,
-and containers with another such folder, are not seen.
+the kernel frees when their holder dies. Studies of one user see each other through a folder of their own, or any who
+have the same BENCH_CORES_DIR; other users, and containers with another such folder, are not seen.
 """
 
 from __future__ import annotations
@@ -189,9 +189,6 @@ def _acquired(lock: FileLock) -> bool:
 
 
 def _folder() -> Path:
-    """Return where this user's studies on this machine meet: in memory, where the system has a place for that."""
-    user = str(os.getuid())
-    for place in (os.environ.get("XDG_RUNTIME_DIR"), f"/run/user/{user}"):
-        if place and os.access(place, os.W_OK | os.X_OK):
-            return Path(place) / "peft-bench"
-    return Path(tempfile.gettempdir()) / f"peft-bench-{user}"
+    """Return where this user's studies on this machine meet; not in /run/user, which goes when the user logs out."""
+    chosen = os.environ.get("BENCH_CORES_DIR")
+    return Path(chosen) if chosen else Path(tempfile.gettempdir()) / f"peft-bench-{os.getuid()}"

@@ -76,6 +76,36 @@ def test_on_a_terminal_the_table_grows_over_the_progress() -> None:
     assert "\x1b[2J" not in out.getvalue()
 
 
+def test_a_run_that_is_timed_alone_has_a_line_of_its_own() -> None:
+    out = io.StringIO()
+    view = console.View(Console(file=out), 1)
+    view.timing(2)
+    view.timed(_job(LORA), make_record(DEMO[3]))
+    view.timed(_job(FROZEN), None)  # there are no figures
+    assert [line[:60] for line in out.getvalue().splitlines()] == [
+        "timing the first seed of each of 2 variants again, with no o",
+        "timed alone · lora alpha=32 learning_rate=1.0 seed=3 · train",
+    ]
+
+
+def test_every_run_under_way_has_a_bar() -> None:
+    out = io.StringIO()
+    view = console.LiveView(Console(file=out, force_terminal=True, width=160, color_system=None), 2)
+    with view:
+        for variant, done in ((LORA, 3), (FROZEN, 5)):
+            view.started(_job(variant))
+            view.progressed(_job(variant), Progress("training", done, 12, None))
+        view.live.refresh()
+        shown = out.getvalue()
+        view.ended(_job(LORA), make_record(DEMO[3]))
+        view.timing(1)
+        view.started(_job(LORA))
+        view.timed(_job(LORA), make_record(DEMO[3]))
+    assert [f"{done}/12" in shown for done in (3, 5)] == [True, True]
+    last = out.getvalue()
+    assert "seed=3, timed alone" in last[last.rindex("macro-F1") :]
+
+
 def test_a_warning_is_a_panel_on_the_error_stream(capsys: pytest.CaptureFixture[str]) -> None:
     console.warn("Take care", "of [this]")
     shown = capsys.readouterr()

@@ -11,6 +11,7 @@ from commands import bench
 
 from bench import study
 from bench.execution import baseline
+from bench.machine import cores
 from bench.reporting import markdown, report
 from bench.store.files import DAMAGED, Store
 
@@ -95,6 +96,22 @@ def test_a_baseline_that_fails_costs_a_warning_and_not_the_study(
     assert (record.status, record.data.baseline) == ("ok", None)
     assert "MemoryError: no room" in capsys.readouterr().err
     assert not list(tmp_path.glob("baseline-*"))
+
+
+def test_the_baseline_has_cores_of_its_own_while_it_is_computed(
+    gpt2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[object] = []
+
+    def looks(*given: object) -> None:
+        held.extend([given[-1], cores.Cores(()).runs()])
+        raise baseline.Failed("it only looked")
+
+    monkeypatch.setattr(baseline, "compute", looks)
+    record = _study(gpt2, texts, tmp_path)
+    assert held == [cores.usable()[:1], 1]
+    assert record.speed is not None
+    assert record.speed.neighbours == 0  # they were given back
 
 
 def test_of_a_huge_corpus_the_record_and_the_report_say_how_much_the_baseline_saw(

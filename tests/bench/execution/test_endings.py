@@ -322,7 +322,7 @@ def test_a_long_run_goes_on_from_its_last_epoch_after_a_kill(folders: Folders) -
 
 
 def test_two_equal_commands_at_once_share_the_runs(folders: Folders) -> None:
-    command = ("--methods", "logged", "--seeds", "0,1,2,3,4,5")
+    command = ("--methods", "logged", "--seeds", "0,1,2,3,4,5", "--no-timing")
     both = [folders.start(*command), folders.start(*command)]
     for process in both:
         assert "6 of 6 runs ok" in _finish(process, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -130,7 +131,7 @@ def test_places_on_gpus_are_filled_evenly(tmp_path: Path) -> None:
 def test_where_a_quota_limits_the_cores_no_process_is_kept_to_some(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[tuple[int, ...]] = []
     monkeypatch.setattr(cores, "_allowed", lambda: (0, 1, 2, 3))
-    monkeypatch.setattr(cores.os, "sched_setaffinity", lambda _, numbers: kept.append(numbers), raising=False)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _, numbers: kept.append(numbers), raising=False)
     for quota, pinned in ((2.0, []), (4.0, [(0, 1)]), (None, [(0, 1)] * 2)):
         monkeypatch.setattr(cgroups, "processors", lambda quota=quota: quota)
         cores.pin((0, 1))
