@@ -303,7 +303,8 @@ def _run(prepared: Prepared, plan: resume.Plan, damaged: Sequence[Path], request
             console.say(f"{prepared.corpus.name}: {prepared.corpus.understood}")
         jobs = _jobs(prepared, plan.todo, splits, owner.folder, request)
         placed = _placed(jobs, request, prepared.study.training.device)
-        figures = _baseline(prepared, owner.folder, placed.cores) if request.baseline and jobs else None
+        tested = any(job.spec.search is None for job in jobs)  # a search looks at no test split, nor does its baseline
+        figures = _baseline(prepared, owner.folder, placed.cores) if request.baseline and tested else None
         shared = _shared(prepared, contents, splits.truncated, figures)
         store = Store(folder, aside=owner.folder)
         view = console.view(len(jobs))
