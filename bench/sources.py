@@ -49,7 +49,7 @@ PRESETS: dict[Literal["full", "demo"], Defaults] = {
         learning_rates=LearningRates({"head": 2e-2, "lora": 1.5e-3, "ia3": 4e-2, "prefix": 1e-2}, times=5),
     ),
 }
-"""The demo's learning rates did best on its validation split, which are 5 times the methods' defaults in the mean; so
+"""The demo's learning rates did best on its validation split, which are 2 to 20 times the methods' defaults;
 other methods get 5 times theirs (docs/measuring.md)."""
 
 
