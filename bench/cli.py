@@ -22,6 +22,9 @@ from bench.spec import CORE, expand, renamed
 from methods import MethodError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bench import study
     from bench.data import DataOptions
 
 EXIT_RUNS_FAILED, EXIT_USAGE = 1, 2
@@ -260,6 +263,33 @@ Checkpoint = Annotated[
 SaveAdapters = Annotated[Path | None, _place(metavar="DIR", help="Save each run's adapter in a subfolder of DIR.")]
 
 
+_AS_GIVEN = (
+    *("preset", "model", "data", "train_size", "epochs", "max_steps", "batch_size", "max_length", "device", "dtype"),
+    *("feature_cache", "results", "rerun", "checkpoint", "save_adapters", "baseline", "threads", "runs_per_gpu"),
+    "timing",
+)
+
+
+def _request(given: Mapping[str, Any]) -> study.Request:
+    """Return what was asked for by the parameters, by name, that `run` and `tune` have in common."""
+    from bench import study
+
+    chosen = _names(given["chosen"]) or ()
+    if hint := renamed(chosen):
+        console.say(hint)
+    reading = (given[name] for name in ("text", "label", "group", "document", "splits", "sample"))
+    return study.Request(
+        **{name: given[name] for name in _AS_GIVEN},
+        methods=expand(chosen),
+        settings=tuple(given.get("settings") or ()),
+        seeds=_seeds(given["seeds"]),
+        categories=_names(given["category"]),
+        reading=_reading(*reading),
+        timeout_s=_duration(given["timeout"]),
+        jobs=_jobs(given["jobs"]),
+    )
+
+
 @app.command(epilog=RUN_EXAMPLES)
 def run(
     chosen: Methods = _CORE,
@@ -299,39 +329,10 @@ def run(
 
     Each run leaves one record in the store. The same command again starts only what is missing or failed.
     """
+    given = locals()
     from bench import study
 
-    if hint := renamed(_names(chosen) or ()):
-        console.say(hint)
-
-    request = study.Request(
-        methods=expand(_names(chosen) or ()),
-        settings=tuple(settings or ()),
-        seeds=_seeds(seeds),
-        preset=preset,
-        model=model,
-        data=data,
-        categories=_names(category),
-        train_size=train_size,
-        reading=_reading(text, label, group, document, splits, sample),
-        epochs=epochs,
-        max_steps=max_steps,
-        batch_size=batch_size,
-        max_length=max_length,
-        device=device,
-        dtype=dtype,
-        feature_cache=feature_cache,
-        results=results,
-        rerun=rerun,
-        timeout_s=_duration(timeout),
-        checkpoint=checkpoint,
-        save_adapters=save_adapters,
-        baseline=baseline,
-        jobs=_jobs(jobs),
-        threads=threads,
-        runs_per_gpu=runs_per_gpu,
-        timing=timing,
-    )
+    request = _request(given)
     if dry_run:
         console.grid(request.variants(), request.seeds)
         if found := study.estimate(request):
@@ -415,41 +416,11 @@ def tune(
     A search trains each trial once and judges it by the validation split. What it chose, and the default, are then
     trained anew with --seeds and tested. The same command again goes on where it was.
     """
-    from bench import study
+    given = locals()
     from bench.tuning import search
 
-    if hint := renamed(_names(chosen) or ()):
-        console.say(hint)
-
-    request = study.Request(
-        methods=expand(_names(chosen) or ()),
-        seeds=_seeds(seeds),
-        preset=preset,
-        model=model,
-        data=data,
-        categories=_names(category),
-        train_size=train_size,
-        reading=_reading(text, label, group, document, splits, sample),
-        epochs=epochs,
-        max_steps=max_steps,
-        batch_size=batch_size,
-        max_length=max_length,
-        device=device,
-        dtype=dtype,
-        feature_cache=feature_cache,
-        results=results,
-        rerun=rerun,
-        timeout_s=_duration(timeout),
-        checkpoint=checkpoint,
-        save_adapters=save_adapters,
-        baseline=baseline,
-        jobs=_jobs(jobs),
-        threads=threads,
-        runs_per_gpu=runs_per_gpu,
-        timing=timing,
-    )
     asked = search.Tuning(
-        request=request,
+        request=_request(given),
         trials=trials,
         budget_s=_duration(budget, "--budget"),
         search_seeds=_seeds(search_seeds, "--search-seeds"),

@@ -84,7 +84,7 @@ class Child:
         self.over = False
         self.tail, self.prints = bytearray(), True
         self.trained: Outcome | None = None
-        self.kills = oom.unexplained()
+        self.kills = oom.kills()
         warm_up()
         server = context()
         self.channel, channel = server.Pipe(duplex=False)
@@ -159,8 +159,7 @@ class Child:
         """Say how the process ended that had nothing more to say."""
         self.process.join()
         code = self.process.exitcode or 0
-        if code == -signal.SIGKILL and oom.unexplained() > self.kills:
-            oom.explain()
+        if code == -signal.SIGKILL and oom.ended_by_kernel(self.kills):
             return self._failure("oom", "SIGKILL", "the kernel ended the run's process: memory ran out")
         if code < 0:
             name = signal.Signals(-code).name

@@ -8,23 +8,20 @@ from bench.machine import cgroups
 
 _COUNTS = ("memory.events", "memory.oom_control")
 """What counts them in a control group of version 2 and of version 1."""
+_told = 0
 
 
-_explained = 0
+def ended_by_kernel(before: int) -> bool:
+    """Tell whether a run that was killed, and began when there had been `before` kills, was ended for want of memory.
 
-
-def unexplained() -> int:
-    """Return how many processes were ended so far, without those that `explain` was called for.
-
-    Of several runs at once, each that was killed takes one of the kernel's count for itself.
+    Of several runs at once, each takes one of the kernel's count for itself: a kill explains no two ends.
     """
-    return kills() - _explained
-
-
-def explain() -> None:
-    """Say that one of the kernel's count was a run of this study."""
-    global _explained
-    _explained += 1
+    global _told
+    known = max(before, _told)
+    if kills() <= known:
+        return False
+    _told = known + 1
+    return True
 
 
 def kills() -> int:

@@ -110,7 +110,7 @@ def _measured(job: Job, shares: Sequence[tuple[int, ...]]) -> list[tuple[float, 
         sender.close()
         results.append(result)
     try:
-        return [result.recv() for result in results if result.poll(_PATIENCE_S)]
+        return [result.recv() for result in results] if all(result.poll(_PATIENCE_S) for result in results) else []
     except (EOFError, OSError):
         return []
     finally:

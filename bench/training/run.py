@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from bench.data import SPLITS, Splits
+from bench.data import SPLITS, Splits, train_batches
 from bench.job import Outcome, examples_path, storable
 from bench.machine import measure
 from bench.model import backbone, features
@@ -129,12 +129,14 @@ class Run:
         return found.model_copy(update={"speed": costs.speed(self.splits), "notes": tuple(notes)})
 
     def step_s(self, ready: Callable[[], object]) -> list[float]:
-        """Train, once `ready` returns, and return how many seconds each step took."""
+        """Train for one epoch at most, once `ready` returns, and return how many seconds each step took."""
         forward, _ = self._load(self.training)
         with prepacked(forward.module):
+            fitting = train.Fitting(forward, self.method, self.splits.train, self.training, self.watch)
+            batches = train_batches(len(self.splits.train.labels), self.training.batch_size, self.spec.seed, 1)
             ready()
-            found = train.fit(forward, self.method, self.splits, self.training, self.spec.seed, self.watch, None)
-        return list(found.step_s)
+            fitting.train_epoch(batches[: fitting.plan.steps])
+        return fitting.result.step_s
 
     def _test(self, reader: Forward) -> train.Evaluation:
         """Predict the test split, and leave the predictions where the job says."""

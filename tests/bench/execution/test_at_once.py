@@ -154,7 +154,7 @@ def test_of_two_that_are_killed_the_kernels_count_explains_one_and_no_neighbour_
     gpt2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = itertools.count()
-    monkeypatch.setattr(oom, "_explained", 0)
+    monkeypatch.setattr(oom, "_told", 0)
     monkeypatch.setattr(oom, "kills", lambda: int(next(asked) >= 2))  # one, after both have begun
     more = ("--methods", "shot,frozen", "--seeds", "0,1", "--jobs", "2", "--no-timing")
     assert call(monkeypatch, *_arguments(gpt2, texts, tmp_path / "store", *more)) == 1
