@@ -31,7 +31,7 @@ _POLL_S, _SQUEUE_S = 0.5, 5.0
 _FAREWELL_S = 10.0
 """So long workers have to leave by themselves, which takes them a second or two."""
 _LAST_BYTES = 1500
-_COMMANDS = ("sbatch", "srun", "squeue", "scancel", "scontrol")
+COMMANDS = ("sbatch", "srun", "squeue", "scancel", "scontrol")
 
 _Count = Annotated[int, Field(ge=1)]
 
@@ -83,15 +83,13 @@ class Settings:
             ) from None
         if self.options.cluster != "slurm":
             return
-        for name in _COMMANDS:
+        for name in COMMANDS:
             if shutil.which(name) is None:
-                raise UsageError(
-                    f"--engine slurm: there is no {name} here; run this on a node that can submit Slurm jobs"
-                )
+                raise UsageError(f"--engine slurm: no {name} here; run this on a node that can submit Slurm jobs")
         asked = _slurm("scontrol", "ping")
         if asked.returncode:
-            said = " ".join((asked.stdout + asked.stderr).split())
-            raise UsageError(f"--engine slurm: Slurm can't be reached; try `scontrol ping`, which said: {said}")
+            said = next(iter((asked.stdout + asked.stderr).splitlines()), "nothing")
+            raise UsageError(f"--engine slurm: Slurm can't be reached; `scontrol ping` said: {said}")
 
     @contextmanager
     def open(self, results: Results, timeout_s: float | None) -> Iterator[Slurm]:
