@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bench.store.record import Backbone, Data, Environment
 
 _POLL_S = 0.5
-"""How soon it is seen that a run took too long, that others came, and what other studies have done."""
+"""How soon it is seen that a run took too long, and what other studies have done."""
 
 
 class Events(Protocol):
@@ -66,7 +66,7 @@ class Shared:
 
 @dataclass
 class _Running:
-    """A run under way: its process, what it holds of the machine, and the most others that it has met there."""
+    """A run under way: its process, what it holds of the machine, and the most others that it met there."""
 
     job: Job
     child: Child
@@ -96,7 +96,6 @@ class Execution:
     records: dict[str, Record] = field(default_factory=dict)
     _running: list[_Running] = field(default_factory=list)
     _rest_until: float = 0.0
-    _looked_at: float = 0.0
     _disturbed: bool = False
     """Whether what runs keep for each other, in the scratch folder, may come from one that wasn't alone."""
 
@@ -183,10 +182,10 @@ class Execution:
 
     def _start(self, job: Job, lease: Lease) -> None:
         self.events.started(job)
+        lease.begin()
         placed = replace(job, cores=lease.cores, gpu=lease.gpu)
         run = _Running(job, Child(placed, self.timeout_s), lease, datetime.now(UTC), time.monotonic())
         self._running.append(run)
-        self._look_around()
 
     def _attend(self, *, begins: bool) -> list[tuple[_Running, Outcome | Failure]]:
         """Listen to the runs under way for a moment; return those that are over, which hold nothing any more.
@@ -195,26 +194,18 @@ class Execution:
         """
         rest = self._rest_until - time.monotonic() if begins and len(self._running) < self.at_once else _POLL_S
         ready = connection.wait([each for run in self._running for each in run.child.heard_of], max(0.0, rest))
-        if time.monotonic() > self._looked_at + _POLL_S:
-            self._look_around()
         ended = []
         for run in list(self._running):
             result = run.child.hear(ready, partial(self.events.progressed, run.job))
             if result is not None:
-                self._look_around()
                 run.child.close()
+                run.neighbours = run.lease.neighbours()
+                self._disturbed |= run.neighbours > 0
                 run.lease.release()
                 self._running.remove(run)
                 self._rest_until = 0.0
                 ended.append((run, result))
         return ended
-
-    def _look_around(self) -> None:
-        others = self.cores.runs() - 1
-        for run in self._running:
-            run.neighbours = max(run.neighbours, others)
-        self._disturbed |= others > 0
-        self._looked_at = time.monotonic()
 
     def _end_all(self) -> None:
         self.cores.give_up()

@@ -88,6 +88,31 @@ def test_a_record_says_whether_its_run_was_alone(stages: Stages) -> None:
     assert said(stages.timed) == [(True, 0, 1)] * 2
 
 
+@pytest.mark.usefixtures("two_cores")
+def test_a_neighbour_counts_however_short_and_a_study_that_waits_doesnt(
+    gpt2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = cores.Cores((1002,))
+    wait = connection.wait
+    came: set[str] = set()
+
+    def visited(sources: Any, timeout: float | None = None) -> list[Any]:
+        [run] = others.folder.glob("run-*.lock")
+        if run.name not in came and (lease := others.take(1)) is not None:
+            if came:  # the second run's is one that computes
+                lease.begin()
+            lease.release()
+            came.add(run.name)
+        return wait(sources, timeout)
+
+    monkeypatch.setattr(connection, "wait", visited)
+    more = ("--methods", "frozen,ia3", "--seeds", "0", "--no-timing")
+    assert call(monkeypatch, *_arguments(gpt2, texts, tmp_path, *more)) == 0
+    speeds = {record.method: record.speed for record in Store(tmp_path).read().records}
+    met = {method: (speed.exclusive, speed.neighbours) for method, speed in speeds.items() if speed}
+    assert met == {"frozen": (True, 0), "ia3": (False, 1)}
+
+
 def test_the_same_command_times_what_wasnt_and_changes_nothing_else(stages: Stages) -> None:
     for method, before in stages.at_once.items():
         after = stages.timed[method]
