@@ -310,7 +310,7 @@ def _run(prepared: Prepared, plan: resume.Plan, damaged: Sequence[Path], request
         view = console.view(len(jobs))
         execution = execute.Execution(
             *(shared, store, owner, view, plan.known, request.timeout_s, request.save_adapters),
-            *(placed.cores, placed.at_once),
+            *(placed.cores, placed.at_once, _threads_alone(request)),
         )
         try:
             with view:
@@ -411,12 +411,16 @@ def _jobs(prepared: Prepared, specs: Sequence[RunSpec], splits: Splits, scratch:
             styles=prepared.corpus.styles,
             scratch=scratch,
             adapter=scratch / f"{spec.uid}-adapter" if request.save_adapters else None,
-            threads=request.threads or facts.threads(),
+            threads=_threads_alone(request),
             checkpoint=None if request.checkpoint == "off" else checkpoints / f"{spec.uid}.safetensors",
             checkpoint_after_s=LONG_EPOCH_S if request.checkpoint == "auto" else 0.0,
         )
         for spec in specs
     ]
+
+
+def _threads_alone(request: Request) -> int:
+    return request.threads or facts.threads()
 
 
 def _baseline(prepared: Prepared, scratch: Path, machine: cores.Cores) -> Baseline | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.errors import UsageError
 from bench.execution.child import Child
+from bench.execution.timed import timed
 from bench.job import Failure
 from bench.machine.cores import QUEUE_S
 from bench.store.record import Record, RecordError, Search, Speed, Training, alone
@@ -81,7 +82,8 @@ class Execution:
     """Runs `at_once` jobs at a time and puts each record into the store as it comes.
 
     Whatever a run's process does, the study goes on. KeyboardInterrupt ends the runs under way, leaves no record of
-    them, and passes through. `known` are the records, by uid, that the store had before.
+    them, and passes through. `known` are the records, by uid, that the store had before. A run that is timed by itself
+    has `threads_alone`.
     """
 
     shared: Shared
@@ -93,6 +95,7 @@ class Execution:
     adapters: Path | None
     cores: Cores
     at_once: int
+    threads_alone: int
     records: dict[str, Record] = field(default_factory=dict)
     _running: list[_Running] = field(default_factory=list)
     _rest_until: float = 0.0
@@ -118,8 +121,8 @@ class Execution:
     def time_alone(self, jobs: Sequence[Job]) -> None:
         """Run each again with all cores to itself, and put the speed and the memory of that into its record.
 
-        The jobs have a scratch folder of their own. A run that fails, that met others nevertheless, or that another
-        study is at, leaves the record as it is.
+        The jobs have a scratch folder of their own. A run that fails, that met others nevertheless, that another study
+        is at, or whose record is of another machine, leaves that as it is.
         """
         self._disturbed = False
         try:
@@ -136,7 +139,8 @@ class Execution:
         gpu = job.spec.training.device == "cuda"
         try:
             lease = self.cores.wait(len(self.cores.numbers), gpu=gpu, tell=lambda: self.events.waiting([]))
-            if (before := self._found(uid)) is None or alone(before):  # another study was quicker
+            before = self._found(uid)
+            if before is None or alone(before) or not self._made_here(before):  # or another study was quicker
                 lease.release()
                 return None
             self._start(job, lease)
@@ -145,12 +149,13 @@ class Execution:
             [(run, result)] = ended
             if isinstance(result, Failure) or not (speed := self._speed(run, result)).exclusive:
                 return None
-            timed = before.model_copy(update={"speed": speed, "memory": result.memory})
+            predictions = self.store.predictions_path(uid).read_bytes()
+            record = timed(before, predictions, result, speed, job.predictions.read_bytes())
             self.owner.check(uid)
             with self._writing(job):
-                self.store.put(timed, self.store.predictions_path(uid).read_bytes())
-            self.records[uid] = timed
-            return timed
+                self.store.put(record, predictions)
+            self.records[uid] = record
+            return record
         finally:
             job.predictions.unlink(missing_ok=True)
             self.owner.release(uid)
@@ -215,10 +220,18 @@ class Execution:
             self.owner.release(run.job.spec.uid)
         self._running.clear()
 
+    def _made_here(self, record: Record) -> bool:
+        here = self.shared.environment
+        return (record.environment.cpu, record.environment.gpu) == (here.cpu, here.gpu)
+
     def _speed(self, run: _Running, outcome: Outcome) -> Speed:
-        """Return the run's times, and what they are worth: whether they were taken with the machine to itself."""
+        """Return the run's times, and what they are worth: whether they were taken with the machine to itself.
+
+        One of several at once whose neighbours happened to be over has fewer threads than a run by itself has.
+        """
         borrowed = bool(outcome.speed.features_reused) and self._disturbed
-        worth = {"exclusive": not run.neighbours and not borrowed, "neighbours": run.neighbours}
+        whole = run.job.threads == self.threads_alone
+        worth = {"exclusive": not run.neighbours and not borrowed and whole, "neighbours": run.neighbours}
         return outcome.speed.model_copy(update={**worth, "threads": run.job.threads})
 
     def _found(self, uid: str) -> Record | None:

@@ -113,6 +113,29 @@ def test_a_neighbour_counts_however_short_and_a_study_that_waits_doesnt(
     assert met == {"frozen": (True, 0), "ia3": (False, 1)}
 
 
+@pytest.mark.usefixtures("two_cores")
+def test_what_is_timed_has_the_threads_of_a_run_by_itself(
+    gpt2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the last of several at once, whose neighbours are over: it has fewer threads than the others' timings."""
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    command = [part for part in _arguments(gpt2, texts, tmp_path) if part not in ("--threads", "1")]
+    alone = ["--methods", "ia3,frozen", "--jobs", "1", "--seeds", "0"]
+
+    def threads() -> dict[str, tuple[int, int | None, bool | None]]:
+        found = {record.method: record for record in Store(tmp_path).read().records}
+        return {
+            method: (record.training.threads, record.speed.threads, record.speed.exclusive)
+            for method, record in found.items()
+            if record.speed
+        }
+
+    assert call(monkeypatch, *command, "--methods", "ia3", "--seeds", "0", "--jobs", "2", "--no-timing") == 0
+    assert threads() == {"ia3": (1, 1, False)}
+    assert call(monkeypatch, *command, *alone) == 0
+    assert threads() == {"ia3": (1, 2, True), "frozen": (2, 2, True)}
+
+
 def test_the_same_command_times_what_wasnt_and_changes_nothing_else(stages: Stages) -> None:
     for method, before in stages.at_once.items():
         after = stages.timed[method]
