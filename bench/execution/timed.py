@@ -10,22 +10,22 @@ import pandas as pd
 
 if TYPE_CHECKING:
     from bench.job import Outcome
-    from bench.store.record import Record, Speed
+    from bench.store.record import Record
 
 _OF_SPEED = ("speed.", "what is measured after training")
 """How the notes begin that are about figures which the record takes from this run."""
 
 
-def timed(before: Record, first: bytes, outcome: Outcome, speed: Speed, again: bytes) -> Record:
+def timed(before: Record, first: bytes, outcome: Outcome, again: bytes) -> Record:
     """Return the record with this run's speed and memory, and a note where it predicted otherwise than the first time.
 
     `first` and `again` are the two runs' predictions, as files.
     """
     notes = [note for note in before.notes if not note.startswith(_OF_SPEED)]
     notes += [note for note in outcome.notes if note.startswith(_OF_SPEED)]
-    if (said := _difference(before, first, speed.threads, again)) is not None:
+    if (said := _difference(before, first, outcome.speed.threads, again)) is not None:
         notes.append(said)
-    return before.model_copy(update={"speed": speed, "memory": outcome.memory, "notes": notes})
+    return before.model_copy(update={"speed": outcome.speed, "memory": outcome.memory, "notes": notes})
 
 
 def _difference(before: Record, first: bytes, threads: int | None, again: bytes) -> str | None:

@@ -43,12 +43,12 @@ def _notes(again: bytes, threads: int, device: str = "cpu", *notes: str) -> list
         resolved={},
         parameters=before.parameters,
         quality=before.quality,
-        speed=before.speed,
+        speed=speed,
         memory=memory,
         compute=None,
         notes=notes,
     )
-    after = timed(before, FIRST, outcome, speed, again)
+    after = timed(before, FIRST, outcome, again)
     changed = {"speed": speed, "memory": memory, "notes": after.notes}
     assert after == before.model_copy(update=changed)
     assert after.notes[0] == "compute is null: a"
