@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import itertools
 from multiprocessing import connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import misbehaving
+import psutil
 import pytest
 from commands import call
 
+import methods
 from bench.errors import UsageError
 from bench.execution import child, oom, slots
+from bench.job import Job
 from bench.machine import cores, facts
+from bench.spec import BackboneRef, DataRef, RunSpec, TrainingSpec, Variant
 from bench.store.files import Store
 from methods.registry import _registered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from bench.store.record import Record
 
@@ -152,20 +156,92 @@ def test_nothing_is_waited_for_between_two_runs(stages: Stages) -> None:
 def test_auto_says_what_it_chose_and_why(
     gpt2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(slots, "quickest", lambda rates: max(rates))
-    more = ("--methods", "ia3", "--seeds", "0,1", "--jobs", "auto", "--rerun", "all", "--no-timing")
+    monkeypatch.setattr(slots, "quickest", lambda rates, runs, timed: max(rates))
+    more = ("--methods", "ia3", "--seeds", "0,1", "--jobs", "auto")
     assert call(monkeypatch, *_arguments(gpt2, texts, tmp_path, *more)) == 0
     [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("--jobs")]
     assert line.startswith("--jobs auto: 2 runs at once, 1 thread each (1 at once: ")
     assert " steps/s, 2 at once: " in line
-    assert [record.speed and record.speed.neighbours for record in Store(tmp_path).read().records] == [1, 1]
+    assert line.endswith(" steps/s; 2 runs, and 1 to time alone if several run at once).")
+    assert [record.speed and record.speed.neighbours for record in Store(tmp_path).read().records] == [0, 1]
+
+
+ONE_FOR_ALL = {1: 10.0, 2: 10.2}
+TWICE = {1: 10.0, 2: 19.0}
+SIXTEEN = {1: 10.0, 2: 19.0, 4: 36.0, 8: 60.0, 16: 70.0}
+"""Made-up steps a second of all runs together: where a run gains from every core, and where it gains little."""
 
 
 @pytest.mark.parametrize(
-    ("rates", "best"), [({}, 1), ({1: 10.0, 2: 10.2}, 1), ({1: 10.0, 2: 19.0, 4: 19.5}, 2), ({1: 10.0, 2: 9.0}, 1)]
+    ("rates", "runs", "timed", "best"),
+    [
+        ({}, 21, 0, 1),
+        (ONE_FOR_ALL, 20, 0, 1),
+        (TWICE, 20, 0, 2),
+        (TWICE, 21, 7, 2),
+        (TWICE, 5, 5, 1),  # with one seed everything would be run again
+        (TWICE, 1, 0, 1),
+        ({1: 10.0, 2: 9.0}, 20, 0, 1),
+        (SIXTEEN, 64, 0, 16),
+        (SIXTEEN, 8, 0, 8),
+        (SIXTEEN, 9, 0, 16),  # eight would need a second round for one run
+        (SIXTEEN, 21, 7, 8),
+        (SIXTEEN, 7, 7, 1),
+        ({**SIXTEEN, 16: 60.5}, 64, 0, 8),
+    ],
 )
-def test_more_runs_at_once_must_be_worth_it(rates: dict[int, float], best: int) -> None:
-    assert slots.quickest(rates) == best
+def test_so_many_run_at_once_as_get_the_study_done_soonest(
+    rates: dict[int, float], runs: int, timed: int, best: int
+) -> None:
+    assert slots.quickest(rates, runs, timed) == best
+
+
+@pytest.mark.parametrize(
+    ("cores_there", "threads", "runs", "tried"),
+    [
+        (16, None, 60, {1: 16, 2: 8, 4: 4, 8: 2, 16: 1}),
+        (12, None, 60, {1: 12, 2: 6, 4: 3, 8: 1, 12: 1}),
+        (16, 4, 60, {1: 4, 2: 4, 4: 4}),
+        (16, None, 3, {1: 16, 2: 8, 3: 5}),
+        (2, None, 1, {}),
+    ],
+)
+def test_every_share_of_the_cores_is_tried_once(
+    cores_there: int, threads: int | None, runs: int, tried: dict[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[int, int] = {}
+
+    def measured(_: Job, shares: Sequence[tuple[int, ...]]) -> list[tuple[float, int]]:
+        assert len({core for share in shares for core in share}) == sum(map(len, shares))
+        seen[len(shares)] = len(shares[0])
+        return [(0.1 * len(shares), 2**20)] * len(shares)
+
+    monkeypatch.setattr(slots, "_measured", measured)
+    jobs = [_job("lora")] * runs
+    assert list(slots.rates(jobs, tuple(range(cores_there)), threads)) == list(tried)
+    assert seen == tried
+
+
+def test_no_more_are_tried_than_memory_allows_and_a_failure_leaves_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    half = psutil.virtual_memory().total // 2
+    monkeypatch.setattr(slots, "_measured", lambda _, shares: [(0.1, half)] * len(shares))
+    assert list(slots.rates([_job("lora")] * 8, tuple(range(8)), None)) == [1]
+    monkeypatch.setattr(slots, "_measured", lambda *_: [])
+    assert slots.rates([_job("lora")] * 8, tuple(range(8)), None) == {}
+    monkeypatch.setattr(slots, "_measured", lambda *_: pytest.fail("nothing of it trains by steps"))
+    assert slots.rates([_job("frozen")] * 8, tuple(range(8)), None) == {}
+
+
+def _job(method: str) -> Job:
+    spec = RunSpec(
+        variant=Variant(method=method, hyperparameters=methods.get(method)().hyperparameters()),
+        seed=0,
+        preset="custom",
+        backbone=BackboneRef(name="gpt2", source="random", revision="a", folder="/models"),
+        data=DataRef(name="texts", source="local", revision=None, fingerprint="b"),
+        training=TrainingSpec(epochs=1, batch_size=8, max_length=64, dtype="fp32", device="cpu"),
+    )
+    return Job(spec=spec, styles=("ann", "bob"), scratch=Path("scratch"), adapter=None)
 
 
 @pytest.mark.usefixtures("two_cores")
