@@ -300,7 +300,7 @@ def _request(given: Mapping[str, Any]) -> study.Request:
         timeout_s=_duration(given["timeout"]),
         engine=engine.settings(
             given["engine"],
-            slots.Placing(_jobs(given["jobs"]), given["threads"], given["runs_per_gpu"]),
+            slots.Placing(_jobs(given["jobs"]), given["threads"], given["runs_per_gpu"], given["timing"]),
             given["workers"],
             given["engine_set"] or (),
             given["engine_file"],

@@ -302,7 +302,7 @@ def _run(prepared: Prepared, plan: resume.Plan, damaged: Sequence[Path], request
         tested = any(job.spec.search is None for job in jobs)  # a search looks at no test split, nor does its baseline
         figures = _baseline(prepared, jobs[0].scratch) if request.baseline and tested else None
         shared = _shared(prepared, contents, splits.truncated, figures)
-        store, view = Store(folder, aside=owner.folder), console.view(len(jobs))
+        store, view = Store(folder, aside=owner.folder), console.view(len(jobs), _to_time(plan, request))
         found = results.Results(shared, store, owner, view, plan.known, request.save_adapters)
         try:
             with view, request.engine.open(found, request.timeout_s) as doing:
@@ -324,6 +324,16 @@ def _wait_for_cores() -> None:
 def _untimed(plan: resume.Plan, request: Request) -> bool:
     """Tell whether runs that there are have still to be timed by themselves."""
     return request.timing and request.rerun != "none" and bool(_first_seeds(plan.runs, plan.known))
+
+
+def _to_time(plan: resume.Plan, request: Request) -> set[str]:
+    """Name the variants that are timed by themselves unless one of the runs to come has the machine to itself."""
+    if not request.timing:
+        return set()
+    todo = {spec.uid for spec in plan.todo}
+    kept = {uid: record for uid, record in plan.known.items() if uid not in todo and record.speed is not None}
+    timed = {spec.variant.label for spec in plan.runs if spec.uid in kept and alone(kept[spec.uid])}
+    return {spec.variant.label for spec in plan.runs if spec.search is None} - timed
 
 
 def _first_seeds(runs: Sequence[RunSpec], records: Mapping[str, Record]) -> list[RunSpec]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.errors import UsageError
+from bench.execution.timed import timed
 from bench.job import Failure
 from bench.store.record import Record, RecordError, Search, Training
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from bench.job import Job, Outcome, Progress
     from bench.store.claims import Owner
     from bench.store.files import Store
-    from bench.store.record import Backbone, Data, Environment, Memory, Speed
+    from bench.store.record import Backbone, Data, Environment
 
 
 class Events(Protocol):
@@ -112,17 +113,18 @@ class Results:
         }
         self._put(job, *_record(header, self.shared.backbone, job, result))
 
-    def keep_times(self, job: Job, before: Record, speed: Speed, memory: Memory) -> Record:
+    def keep_times(self, job: Job, before: Record, outcome: Outcome) -> Record:
         """Put the speed and the memory of a run that was timed by itself into its record; return that.
 
         Raises UsageError likewise.
         """
-        timed = before.model_copy(update={"speed": speed, "memory": memory})
-        self.owner.check(timed.uid)
+        first = self.store.predictions_path(before.uid).read_bytes()
+        record = timed(before, first, outcome, job.predictions.read_bytes())
+        self.owner.check(record.uid)
         with self._writing(job):
-            self.store.put(timed, self.store.predictions_path(timed.uid).read_bytes())
-        self.records[timed.uid] = timed
-        return timed
+            self.store.put(record, first)
+        self.records[record.uid] = record
+        return record
 
     def _put(self, job: Job, record: Record, predictions: bytes | None) -> None:
         self.owner.check(record.uid)
