@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
@@ -52,6 +53,8 @@ python -m bench run --methods lora --set lora.alpha=8,32,128 --set lora.r=4,8 --
 python -m bench run --preset demo --methods all --jobs auto
 
 python -m bench run --data my-texts/ --category speech,novel --epochs 5
+
+python -m bench run study.yaml --set lora.r=4,16
 """
 
 
@@ -127,6 +130,9 @@ _compare, _search, _source, _training, _place = map(
     _option, ("What to compare", "The search", "Data and model", "Training", "Where and how to run")
 )
 
+StudyFile = Annotated[
+    Path | None, typer.Argument(metavar="[STUDY.yaml]", help="A study file, for several data sets or backbones.")
+]
 Methods = Annotated[
     str, _compare("--methods", metavar="NAME,…", help="Methods or groups of methods: core, all, or a family.")
 ]
@@ -268,6 +274,8 @@ _AS_GIVEN = (
     *("feature_cache", "results", "rerun", "checkpoint", "save_adapters", "baseline", "threads", "runs_per_gpu"),
     "timing",
 )
+_KEYS = {"chosen": "methods"}
+"""Parameters that have another name than a study file's key."""
 
 
 def _request(given: Mapping[str, Any]) -> study.Request:
@@ -290,8 +298,24 @@ def _request(given: Mapping[str, Any]) -> study.Request:
     )
 
 
+def _requests(file: Path | None, asked: study.Request, ctx: typer.Context) -> list[study.Request]:
+    """Return what a study file asks for, with what the command line says on top; without a file that alone."""
+    if file is None:
+        return [asked]
+    from bench import studyfile
+
+    found = studyfile.read(file)
+    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+    given = {_KEYS.get(name, name) for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    if found.told.timeout is not None and "timeout" not in given:
+        asked = replace(asked, timeout_s=_duration(found.told.timeout))
+    return found.requests(asked, given)
+
+
 @app.command(epilog=RUN_EXAMPLES)
 def run(
+    ctx: typer.Context,
+    file: StudyFile = None,
     chosen: Methods = _CORE,
     settings: Settings = None,
     seeds: Seeds = "0,1,2",
@@ -332,16 +356,29 @@ def run(
     given = locals()
     from bench import study
 
-    request = _request(given)
+    requests = _requests(file, _request(given), ctx)
     if dry_run:
-        console.grid(request.variants(), request.seeds)
-        if found := study.estimate(request):
-            console.estimate(found)
+        tasks = [f"{one.data or 'the preset’s texts'} · {one.model or 'its backbone'}" for one in requests]
+        console.grid(requests[0].variants(), requests[0].seeds, tasks)
+        for one in requests:
+            if found := study.estimate(one):
+                console.estimate(found)
         return
     with interrupts.leaving():
-        store, records = study.run(request)
+        store, records = study.run(*requests)
     console.summary(records, store.folder)
     raise typer.Exit(EXIT_RUNS_FAILED if any(record.status != "ok" for record in records) else 0)
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="[STUDY.yaml]", help="The file to write.")] = Path("study.yaml"),
+) -> None:
+    """Write a study file with comments, to be changed and run: `bench run STUDY.yaml`."""
+    from bench import studyfile
+
+    studyfile.write_template(file)
+    console.say(f"{file} is there: change it, then `python -m bench run {file}`")
 
 
 @app.command(epilog=DATA_EXAMPLES)

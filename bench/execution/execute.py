@@ -57,7 +57,7 @@ class Events(Protocol):
 
 @dataclass(frozen=True)
 class Shared:
-    """The parts of the record that are the same for every run of a study."""
+    """The parts of the record that are the same for every run of a task."""
 
     backbone: Backbone
     data: Data
@@ -80,11 +80,13 @@ class _Running:
 class Execution:
     """Runs `at_once` jobs at a time and puts each record into the store as it comes.
 
+    `shared` is by the jobs' scratch folder: those of one task have one.
+
     Whatever a run's process does, the study goes on. KeyboardInterrupt ends the runs under way, leaves no record of
     them, and passes through. `known` are the records, by uid, that the store had before.
     """
 
-    shared: Shared
+    shared: Mapping[Path, Shared]
     store: Store
     owner: Owner
     events: Events
@@ -268,7 +270,7 @@ class Execution:
 
     def _record(self, run: _Running, result: Outcome | Failure) -> tuple[Record, bytes | None]:
         """Return the run's record and, where it went well, its predictions."""
-        job = run.job
+        job, shared = run.job, self.shared[run.job.scratch]
         header: dict[str, Any] = {
             "protocol": job.spec.protocol,
             "uid": job.spec.uid,
@@ -278,15 +280,15 @@ class Execution:
             "hyperparameters": job.spec.variant.hyperparameters,
             "seed": job.spec.seed,
             "preset": job.spec.preset,
-            "data": self.shared.data,
-            "environment": self.shared.environment,
+            "data": shared.data,
+            "environment": shared.environment,
         }
         if isinstance(result, Failure):
             failed = Record(
                 **header,
                 status=result.status,
                 error=result.error,
-                backbone=self.shared.backbone,
+                backbone=shared.backbone,
                 training=_training(job, None),
                 search=_search(job, None),
             )
@@ -299,7 +301,7 @@ class Execution:
         record = Record(
             **header,
             status="ok",
-            backbone=self.shared.backbone.model_copy(update={"parameters": result.backbone_parameters}),
+            backbone=shared.backbone.model_copy(update={"parameters": result.backbone_parameters}),
             training=_training(job, result),
             resolved=result.resolved or None,
             quality=quality,
@@ -315,7 +317,7 @@ class Execution:
             yield
         except OSError as error:
             raise UsageError(
-                f"the result of {job.spec.label} can't be written to {self.store.folder}: {error.strerror}; the "
+                f"the result of {job.label} can't be written to {self.store.folder}: {error.strerror}; the "
                 "records that were there are untouched; free some space and run the same command again"
             ) from error
 
