@@ -21,6 +21,8 @@ PROTOCOL = 4
 """Raised when a change to the training or evaluation code changes results, so that old records aren't reused."""
 
 
+LARGEST_SEED = 2**32 - 1
+
 CORE = ("frozen", "head", "lora", "ia3", "prefix")
 """The methods of a study that is told nothing else, the cheapest first."""
 

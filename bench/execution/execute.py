@@ -118,7 +118,7 @@ class Execution:
 
     def _look_at_machine(self, device: Device) -> None:
         self._alone = replace(self.placing, jobs=1).slots(device)
-        self._environment = facts.environment(device, self.results.shared.command)
+        self._environment = facts.environment(device, self.results.command)
 
     def _timed_alone(self, job: Job) -> Record | None:
         uid = job.spec.uid
