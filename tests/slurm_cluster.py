@@ -11,6 +11,10 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+import psutil
+
+from bench.execution import node
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -56,6 +60,17 @@ def missing() -> str | None:
         return "Slurm's daemons are started as root"
     gone = [name for name in (*DAEMONS, *COMMANDS) if shutil.which(name, path=_PATH) is None]
     return f"{', '.join(gone)}: not installed (Debian: slurm-wlm, munge)" if gone else None
+
+
+def workers(store: Path) -> list[psutil.Process]:
+    """Return the processes, on this machine, of workers that do runs for a study on the store."""
+    folder = f"{store.absolute()}{os.sep}"
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        match process.info["cmdline"]:
+            case [_, "-m", node.__name__, where] if where.startswith(folder):
+                found.append(process)
+    return found
 
 
 @contextmanager
