@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 EDGE = "▲"
 SETTINGS_SHOWN = 80
 _MOST_NAMED = 6
+_LITTLE_KNOWN = (
+    " One search of a method says little about what another would choose, so among many methods only large differences "
+    "are sure in that sense."
+)
 
 
 def section(layout: Layout, prefix: str, *, draw: bool) -> list[Section]:
@@ -59,12 +63,16 @@ def _compared(layout: Layout, prefix: str, *, draw: bool) -> list[Section]:
 
 
 def _chain(layout: Layout) -> list[Paragraph]:
-    found = layout.analysis.tuned_chain
-    if found is None:
+    given, searched = layout.analysis.tuned_chain, layout.analysis.searched_chain
+    if given is None:
         return []
-    whole = all(one.counted for one in layout.analysis.tuned if one.place in found.members)
-    counted = "covering the chance in seeds, test passages and searches" if whole else "given the chosen settings"
-    return [words.chain(found, layout.label, "tuned methods", counted)]
+    said = [words.chain(given, layout.label, "tuned methods", "given the chosen settings")]
+    if searched is not None and len(searched.places) < 2:
+        said.append(paragraph("With the search counted, no two of them are told apart.", _LITTLE_KNOWN))
+    elif searched is not None:
+        counted = f"With the search counted, {count(len(searched.places))} groups are told apart: "
+        said.append(paragraph(counted, *words.row(searched.places, layout.label), ".", _LITTLE_KNOWN))
+    return said
 
 
 def given(layout: Layout) -> list[Paragraph]:

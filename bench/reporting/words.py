@@ -138,16 +138,17 @@ def chain(found: Chain, label: Callable[[int], str], members: str, counted: str)
     if len(found.places) < 2:
         return paragraph(strong(f"No two {members} are told apart"), f", {tested}")
     groups = strong(f"{count(len(found.places))} groups of {members} are told apart:")
-    said = [groups, " ", *_row(found.places, label), f". Each is better than the next, {tested}"]
+    said = [groups, " ", *row(found.places, label), f". Each is better than the next, {tested}"]
     if len(found.members) > len(found.places):
         said.append(" Each of the others can't be told from one of these at least.")
     if found.floor is not None and len(found.above) > 1:
         said += [" Among those whose mean is above that of ", code(label(found.floor))]
-        said += [f", there are {count(len(found.above))}: ", *_row(found.above, label), "."]
+        said += [f", there are {count(len(found.above))}: ", *row(found.above, label), "."]
     return paragraph(*said)
 
 
-def _row(places: Sequence[int], label: Callable[[int], str]) -> list[str | Span]:
+def row(places: Sequence[int], label: Callable[[int], str]) -> list[str | Span]:
+    """Write the links of a chain, the best first."""
     return [part for place in places for part in (" > ", code(label(place)))][1:]
 
 

@@ -68,7 +68,8 @@ class Analysis:
     by Holm's method. `against_baseline` holds the variants against the comparison's baseline; None where there is none,
     or its predictions aren't known. `documents` is how many there are, passages of each taken together; None: the
     intervals are given these passages. `chain` are variants of which each is better than the next. `tuned` and
-    `optimised` are the comparison's searches, in order; `tuned_chain` is of the methods as they were tuned.
+    `optimised` are the comparison's searches, in order; `tuned_chain` is of the methods as they were tuned, given
+    the choice, and `searched_chain` with what the searches leave to chance.
     """
 
     comparison: Comparison
@@ -90,6 +91,7 @@ class Analysis:
     chain: Chain | None
     tuned: tuple[Tuned, ...]
     tuned_chain: Chain | None
+    searched_chain: Chain | None
     optimised: tuple[Tuned, ...]
 
     @property
@@ -129,6 +131,7 @@ def analyse(comparison: Comparison, folder: Path, reference: str | None = None) 
     base = chosen if reference is not None else places[0]
     floor = next((place for place in places if comparison.summaries[place].method == FLOOR), None)
     searched = tuned(comparison, comparison.searches, places, each, pairs)
+    tuned_chain, searched_chain = tuned_apart(searched, places, pairs, FLOOR)
     against_baseline, unread = _against_baseline(comparison, folder, known, accuracies, clusters, prior)
     return Analysis(
         comparison=comparison,
@@ -149,7 +152,8 @@ def analyse(comparison: Comparison, folder: Path, reference: str | None = None) 
         fronts=fronts(comparison, above, draw(known, clusters, _moved_by_seeds(each, pairs), comparison.majority)),
         chain=told_apart(pairs, places, floor),
         tuned=searched,
-        tuned_chain=tuned_apart(searched, places, pairs, FLOOR),
+        tuned_chain=tuned_chain,
+        searched_chain=searched_chain,
         optimised=tuned(comparison, comparison.optimised, places, each, pairs),
     )
 
@@ -177,6 +181,7 @@ def without_predictions(comparison: Comparison, missing: tuple[str, ...] = ()) -
         chain=None,
         tuned=tuned(comparison, comparison.searches),
         tuned_chain=None,
+        searched_chain=None,
         optimised=tuned(comparison, comparison.optimised),
     )
 

@@ -133,11 +133,12 @@ def with_search(figures: Figures, variance: float | NDArray[Any], degrees: float
 
 def tuned_apart(
     found: Sequence[Tuned], places: Sequence[int], pairs: Figures, floor: str | None = None
-) -> Chain | None:
-    """The longest chain of methods at their chosen settings, of which each is better than the next.
+) -> tuple[Chain | None, Chain | None]:
+    """The longest chains of methods at their chosen settings, of which each is better than the next.
 
-    `pairs` are the differences of the summaries at `places`. What the searches leave to chance counts where it is known
-    of all of them. Of a method's several searches the first counts. `floor` is a method.
+    The first is given the choice; the second counts what the searches leave to chance, None where that isn't known of
+    all. `pairs` are the differences of the summaries at `places`. Of a method's several searches the first counts.
+    `floor` is a method.
     """
     rows = {place: row for row, place in enumerate(places)}
     methods: dict[str, Tuned] = {}
@@ -148,11 +149,14 @@ def tuned_apart(
     chosen = [one.place for one in ordered if one.place is not None]
     at = [rows[place] for place in chosen]
     figures = pairs.at(*np.ix_(at, at))
+    lowest = methods[floor].place if floor in methods else None
+    given = told_apart(figures, chosen, lowest)
     left = [one.chance for one in ordered if one.chance is not None]
-    if len(left) == len(ordered):
-        variance, degrees = (np.array([getattr(one, name) for one in left]) for name in ("variance", "degrees"))
-        figures = with_search(figures, np.add.outer(variance, variance), np.minimum.outer(degrees, degrees))
-    return told_apart(figures, chosen, methods[floor].place if floor in methods else None)
+    if len(left) < len(ordered):
+        return given, None
+    variance, degrees = (np.array([getattr(one, name) for one in left]) for name in ("variance", "degrees"))
+    whole = with_search(figures, np.add.outer(variance, variance), np.minimum.outer(degrees, degrees))
+    return given, told_apart(whole, chosen, lowest)
 
 
 def worse_than_default(found: Sequence[Tuned]) -> tuple[int, int]:

@@ -94,6 +94,7 @@ def test_tuned_methods_are_told_apart_by_their_chosen_settings_with_the_search_c
     methods = [summary.method for summary in found.comparison.summaries]
     assert found.chain is not None
     assert found.tuned_chain is not None
+    assert found.searched_chain == found.tuned_chain
     assert len(found.chain.members) == 7
     assert [methods[place] for place in found.tuned_chain.places] == ["ia3", "head", "prefix"]
     assert found.tuned_chain.above == found.tuned_chain.places[:1]
@@ -101,8 +102,9 @@ def test_tuned_methods_are_told_apart_by_their_chosen_settings_with_the_search_c
     assert all(one and other and one.mean > other.mean for one, other in pairwise(means))
     shaky = _searched(tuned, SHAKY)
     assert shaky.chain == found.chain
-    assert shaky.tuned_chain is not None
-    assert len(shaky.tuned_chain.places) == 1
+    assert shaky.tuned_chain == found.tuned_chain
+    assert shaky.searched_chain is not None
+    assert len(shaky.searched_chain.places) == 1
 
 
 def test_too_few_predictions_make_no_chain(tmp_path: Path) -> None:
