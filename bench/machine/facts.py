@@ -33,7 +33,9 @@ def resolve_device(asked: Literal["auto", "cpu", "cuda"]) -> Device:
     if cuda.there() and cuda.found().gpus:
         return "cuda"
     if asked == "cuda":
-        raise UsageError("--device cuda: torch finds no CUDA device here; leave --device out to use the CPU")
+        chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+        among = f" with CUDA_VISIBLE_DEVICES={chosen}" if chosen is not None else ""
+        raise UsageError(f"--device cuda: torch finds no CUDA device here{among}; leave --device out to use the CPU")
     return "cpu"
 
 

@@ -101,6 +101,13 @@ def test_a_gpu_that_cant_be_used_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
         facts.resolve_device("auto")
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+def test_where_no_gpu_is_to_be_seen_it_is_said_what_was_looked_among(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    with pytest.raises(UsageError, match="no CUDA device here with CUDA_VISIBLE_DEVICES=7; leave --device out"):
+        facts.resolve_device("cuda")
+
+
 @pytest.mark.parametrize(
     ("told", "version"),
     [
