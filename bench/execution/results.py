@@ -223,4 +223,6 @@ def _training(job: Job, outcome: Outcome | None) -> Training:
         select_epoch=spec.select_epoch or None,
         feature_cache=outcome.feature_cache if outcome else None,
         laid_out=outcome.laid_out if outcome else None,
+        float32_matmul=outcome.float32_matmul if outcome else None,
+        gpu=job.gpu,
     )
