@@ -1,4 +1,4 @@
-"""What several runs at once are worth: python tests/benchmarks/scaling.py local
+"""What several runs at once are worth: python tests/benchmarks/scaling.py local, or slurm
 
 Both sides of each ratio run right after each other on one machine, which has to be quiet; five minutes on two cores.
 `--runs` and `--steps` make it short, to try it. It prints the table of docs/scaling.md.
@@ -7,11 +7,13 @@ Both sides of each ratio run right after each other on one machine, which has to
 from __future__ import annotations
 
 import itertools
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter, defaultdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,9 +27,38 @@ if TYPE_CHECKING:
     from bench.store.record import Record
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import slurm_cluster  # noqa: E402
+from commands import add_package, environment  # noqa: E402
+from small import save_model, write_texts  # noqa: E402
+
 WANTED = {2: "at least 1", 16: "at least 6"}
 """Of so many runs at once, over one at a time."""
 RUNS_EACH = 4
+KILLED = 2
+COUNTED = """
+import os
+from pathlib import Path
+from typing import ClassVar
+
+import methods
+import torch
+
+
+class Counted(methods.Method):
+    name: ClassVar[str] = "counted"
+    trains: ClassVar[str] = "the head"
+    paper: ClassVar[str] = "none"
+    learning_rate_source: ClassVar[str] = "none"
+    learning_rate: methods.LearningRate = 1e-3
+
+    def adapt(self, model, plan):
+        with Path(os.environ["NOTES"]).open("a") as notes:
+            notes.write(f"{torch.initial_seed()} {os.getppid()}\\n")
+        return model
+"""
+"""A method that notes the seed of each run that begins, and the worker's server that the run is forked from."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -68,11 +99,83 @@ def local(
     gaps = _gaps(one)
     gap, run = statistics.median(gaps), statistics.median(record.wall_s for record in one)
     figure = f"time between two runs of a worker over a run of {run:.1f} s"
-    rows.append((figure, f"{gap / run:.3f} ({gap:.2f} s, {max(gaps):.2f} s at the most)", "under 0.3 s"))
-    print(f"{facts.processor()}, {there} cores; {number} runs a study, LoRA on the demo's texts, {steps} steps each\n")
-    print("| figure | measured | wanted |\n| --- | ---: | ---: |")
-    for cells in rows:
-        print(f"| {' | '.join(cells)} |")
+    rows.append((figure, f"{gap / run:.3f} ({_seconds(gaps)})", "under 0.3 s"))
+    _print(f"{there} cores; {number} runs a study, LoRA on the demo's texts, {steps} steps each", rows)
+
+
+@app.command()
+def slurm(
+    runs: Annotated[int, typer.Option(min=10, help="Runs of the study, each as small as can be.")] = 1000,
+    workers: Annotated[int, typer.Option(min=KILLED + 1, help="Workers, of which two are killed.")] = 4,
+) -> None:
+    """Many tiny runs through a real Slurm of one node that is started here: none is lost or done twice."""
+    if missing := slurm_cluster.missing():
+        raise typer.BadParameter(missing)
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as cluster:
+        work = Path(folder)
+        with slurm_cluster.cluster(Path(cluster)) as variables:
+            study = _start_tiny(work, runs, variables, "--engine", "slurm", "--workers", str(workers))
+            for number in range(KILLED):
+                _kill_one(study, work / "store", (number + 1) * runs // (KILLED + 2))
+            killed = time.time()
+            seconds = _wait([study], work)
+        records = _records(work / "store")
+        begun = [line.split() for line in (work / "notes").read_text().splitlines()]
+    _tell(
+        f"{runs} tiny runs through Slurm, {workers} workers, {KILLED} killed; {seconds:.0f} s",
+        runs,
+        records,
+        begun,
+        killed,
+    )
+
+
+def _start_tiny(work: Path, runs: int, variables: dict[str, str], *engine: str) -> subprocess.Popen[bytes]:
+    """Start a study of one step a run on the suite's small texts and backbone."""
+    write_texts(work / "texts")
+    save_model("gpt2", work / "model")
+    (work / "site").mkdir()
+    add_package(work / "site", "counted_method", COUNTED, "counted = counted_method:Counted")
+    told = environment(NOTES=str(work / "notes"), BENCH_CORES_DIR=str(work / "cores"), **variables)
+    told["PYTHONPATH"] += os.pathsep + str(work / "site")
+    command = [sys.executable, "-m", "bench", "run", "--methods", "counted", "--max-steps", "1", "--threads", "1"]
+    command += ["--model", str(work / "model"), "--data", str(work / "texts"), "--device", "cpu", "--dtype", "fp32"]
+    command += ["--seeds", ",".join(map(str, range(runs))), "--no-baseline", "--no-timing"]
+    return subprocess.Popen(
+        [*command, "--results", str(work / "store"), *engine], cwd=work, env=told, stdout=subprocess.DEVNULL
+    )
+
+
+def _kill_one(study: subprocess.Popen[bytes], store: Path, after: int) -> None:
+    """Kill a worker as soon as so many records are there. Raises RuntimeError where the study ends before."""
+    while len(list(store.glob("*.json"))) < after or not (alive := slurm_cluster.workers(store)):
+        if study.poll() is not None:
+            raise RuntimeError("the study ended before a worker could be killed")
+        time.sleep(0.1)
+    for process in [alive[0], *alive[0].children(recursive=True)]:
+        process.kill()
+
+
+def _tell(title: str, runs: int, records: list[Record], begun: list[list[str]], killed: float) -> None:
+    """Print how many runs were lost or done twice, and the time between two runs of a worker since the last was killed.
+
+    Until then there may be more workers than cores, which they wait for.
+    """
+    counts = Counter(seed for seed, _ in begun)
+    again = sum(count - 1 for count in counts.values())
+    of_worker = defaultdict(list)
+    last = dict(begun)  # a run that was begun twice is the later worker's
+    for record in [record for record in records if _begin(record) > killed]:
+        of_worker[last[str(record.seed)]].append(record)
+    gaps = [gap for each in of_worker.values() for gap in _gaps(each)]
+    lost = runs - sum(record.status == "ok" for record in records)
+    rows = [
+        ("runs lost", str(lost), "0"),
+        ("runs begun again, which a killed worker had under way", str(again), f"at most {KILLED}"),
+        ("time between two runs of a worker", _seconds(gaps), "under 0.3 s"),
+    ]
+    _print(title, rows)
+    raise typer.Exit(1 if lost or again > KILLED else 0)
 
 
 def _start(store: Path, runs: int, steps: int, jobs: int, threads: int) -> subprocess.Popen[bytes]:
@@ -111,6 +214,16 @@ def _runs_per_hour(records: list[Record]) -> float:
 def _gaps(records: list[Record]) -> list[float]:
     """Return the seconds between each run's end and the next one's beginning, where one runs at a time."""
     return [_begin(after) - _end(before) for before, after in itertools.pairwise(records)]
+
+
+def _print(title: str, rows: list[tuple[str, str, str]]) -> None:
+    print(f"{facts.processor()}; {title}\n")
+    for cells in [("figure", "measured", "wanted"), ("---", "---:", "---:"), *rows]:
+        print(f"| {' | '.join(cells)} |")
+
+
+def _seconds(gaps: list[float]) -> str:
+    return f"{statistics.median(gaps):.2f} s, at most {max(gaps):.2f} s"
 
 
 if __name__ == "__main__":

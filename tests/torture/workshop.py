@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import misbehaving
 import transformers
@@ -36,7 +36,10 @@ TRAINING += ["--threads", "1", "--no-timing"]
 SEEDS = 8
 QUIET = {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 """Threads that spin while they wait for one another take all day on a machine that is busy with torture."""
-DIFFER = {"created_at", "wall_s", "speed", "memory", "environment", "checksum"}
+DIFFER: Any = {
+    **dict.fromkeys(("created_at", "wall_s", "speed", "memory", "environment", "checksum"), True),
+    "data": {"baseline": {"fit_s"}},
+}
 """What of a record may differ between two times that a run is done."""
 
 _SAY_EVERY_S = 20.0
@@ -104,14 +107,15 @@ class Workshop:
         """Where all studies deal out their cores: nobody else's wait for them."""
         return self.folder / "cores"
 
-    def start(self, store: Path, seeds: int, *more: str) -> subprocess.Popen[bytes]:
-        """Start the study in a session of its own; with more arguments it is told that there are two cores."""
+    def start(self, store: Path, seeds: int, *options: str, **variables: str) -> subprocess.Popen[bytes]:
+        """Start the study in a session of its own; one of several jobs is told that there are two cores."""
         store.parent.mkdir(exist_ok=True)
-        variables = environment(**QUIET, NOTES=str(store.parent / "notes"), BENCH_CORES_DIR=str(self.cores))
+        places = {"NOTES": str(store.parent / "notes"), "BENCH_CORES_DIR": str(self.cores)}
+        variables = environment(**QUIET, **places, **variables)
         variables["PYTHONPATH"] += os.pathsep + str(self.folder / "site")
         with (store.parent / "said").open("ab") as said:
             return subprocess.Popen(
-                [*(TWO_CORES if more else BENCH), *self.arguments(store, seeds), *more],
+                [*(TWO_CORES if "--jobs" in options else BENCH), *self.arguments(store, seeds), *options],
                 cwd=self.folder,
                 env=variables,
                 start_new_session=True,
