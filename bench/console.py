@@ -60,7 +60,7 @@ def _console() -> Console:
 def view(runs: int, to_time: Collection[str] = ()) -> View:
     """Return what shows a study of `runs` runs: live on a terminal, else plain lines.
 
-    The variants with the labels `to_time` are run again by themselves, unless one of their runs is alone anyway.
+    The variants `to_time`, by uid, are run again by themselves, unless one of their runs is alone anyway.
     """
     console = _console()
     return LiveView(console, runs, to_time) if console.is_terminal else View(console, runs)
@@ -90,7 +90,7 @@ class View:
     def ended(self, run: job.Job, record: Record) -> None:
         """Print the run's line."""
         self.done += 1
-        line = " · ".join([f"{self.done}/{self.runs}", run.spec.label, *_figures(record)])
+        line = " · ".join([f"{self.done}/{self.runs}", run.label, *_figures(record)])
         self.console.print(Text(clean(line)), soft_wrap=True)
 
     def timing(self, runs: int) -> None:
@@ -102,7 +102,7 @@ class View:
     def timed(self, run: job.Job, record: Record | None) -> None:
         """Print the figures of a run that was timed by itself."""
         if record is not None:
-            line = " · ".join(["timed alone", run.spec.label, *_costs(record)])
+            line = " · ".join(["timed alone", run.label, *_costs(record)])
             self.console.print(Text(clean(line)), soft_wrap=True)
 
     def said(self, line: str) -> None:
@@ -155,7 +155,7 @@ class Remaining:
         if record.speed is None:
             return
         if alone(record):
-            self.to_time.discard(run.spec.variant.label)
+            self.to_time.discard(run.spec.variant_uid)
         else:
             self.shared = True
 
@@ -231,12 +231,12 @@ class LiveView(View):
         """Show that the run is under way."""
         self.remaining.started(run)
         self.run.update(self.waited, visible=False)
-        self.under_way[run.spec.uid] = self.run.add_task(clean(run.spec.label), total=None, loss="")
+        self.under_way[run.spec.uid] = self.run.add_task(clean(run.label), total=None, loss="")
 
     def progressed(self, run: job.Job, progress: job.Progress) -> None:
         """Move the run's bar."""
         loss = "" if progress.loss is None else f"loss {progress.loss:.3f}"
-        description = f"{clean(run.spec.label)} · {progress.phase}"
+        description = f"{clean(run.label)} · {progress.phase}"
         self.run.update(
             self.under_way[run.spec.uid],
             description=description,
@@ -255,7 +255,7 @@ class LiveView(View):
         self.done += 1
         self.remaining.ended(run, record)
         self.study.advance(self.all_runs)
-        self.table.add_row(Text(clean(run.spec.label)), *(Text(clean(cell)) for cell in _cells(record)))
+        self.table.add_row(Text(clean(run.label)), *(Text(clean(cell)) for cell in _cells(record)))
 
     def timing(self, runs: int) -> None:
         """Show how many there are beside the study's progress."""
@@ -269,7 +269,7 @@ class LiveView(View):
         self.study.advance(self.all_timed)
         if record is not None:
             cells = _cells(record)
-            self.table.add_row(Text(clean(f"{run.spec.label}, timed alone")), *(Text(clean(cell)) for cell in cells))
+            self.table.add_row(Text(clean(f"{run.label}, timed alone")), *(Text(clean(cell)) for cell in cells))
 
     def _gone(self, run: job.Job) -> None:
         task = self.under_way.pop(run.spec.uid, None)
@@ -356,8 +356,8 @@ def warn(title: str, text: str) -> None:
     Console(stderr=True).print(Panel(Text(clean_lines(text)), title=title, border_style="yellow", expand=False))
 
 
-def grid(variants: Sequence[Variant], seeds: Sequence[int]) -> None:
-    """Print what a study would run."""
+def grid(variants: Sequence[Variant], seeds: Sequence[int], tasks: Sequence[str] = ("",)) -> None:
+    """Print what a study would run, on each of several tasks."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("method", "hyperparameters", "seeds"):
         table.add_column(name)
@@ -366,7 +366,13 @@ def grid(variants: Sequence[Variant], seeds: Sequence[int]) -> None:
         table.add_row(variant.method, Text(clean(hyperparameters)), ", ".join(map(str, seeds)))
     console = _console()
     console.print(table)
-    console.print(f"{len(variants)} variants × {len(seeds)} seeds = {len(variants) * len(seeds)} runs")
+    runs = f"{len(variants)} variants × {len(seeds)} seeds = {len(tasks) * len(variants) * len(seeds)} runs"
+    if len(tasks) == 1:
+        console.print(runs)
+        return
+    for number, task in enumerate(tasks, start=1):
+        console.print(Text(f"task {number}: {clean(task)}"))
+    console.print(f"{len(tasks)} tasks × {runs}")
 
 
 def estimate(found: Estimate) -> None:

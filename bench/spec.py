@@ -21,6 +21,8 @@ PROTOCOL = 4
 """Raised when a change to the training or evaluation code changes results, so that old records aren't reused."""
 
 
+LARGEST_SEED = 2**32 - 1
+
 CORE = ("frozen", "head", "lora", "ia3", "prefix")
 """The methods of a study that is told nothing else, the cheapest first."""
 
@@ -183,6 +185,11 @@ class RunSpec(Spec):
         """The first 16 hex digits of the SHA-256 of the identity's canonical JSON."""
         canonical = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    @property
+    def variant_uid(self) -> str:
+        """The uid that it has with seed 0: runs that differ in their seed alone share it."""
+        return self.model_copy(update={"seed": 0}).uid
 
     @property
     def label(self) -> str:

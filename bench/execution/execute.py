@@ -203,7 +203,7 @@ class Execution:
         self._running.clear()
 
     def _environment(self, job: Job, gpu: str | None) -> Environment:
-        return facts.environment(job.spec.training.device, self.results.shared.command, gpu)
+        return facts.environment(job.spec.training.device, self.results.command, gpu)
 
     def _speed(self, run: _Running, outcome: Outcome) -> Speed:
         """Return the run's times, and what they are worth: whether they were taken with the machine to itself.

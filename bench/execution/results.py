@@ -52,21 +52,22 @@ class Events(Protocol):
 
 @dataclass(frozen=True)
 class Shared:
-    """What is the same in the record of every run of a study, wherever it ran; `command` is what was typed."""
+    """What is the same in the record of every run of a task, wherever it ran."""
 
     backbone: Backbone
     data: Data
-    command: str
 
 
 @dataclass
 class Results:
     """A study's results, as they come, in `records`. `known` are the records, by uid, that the store had before.
 
-    `adapters` is where adapters are kept, None where nobody asked for them.
+    `shared` is by the name of the scratch folder that a task's jobs have; `command` is what was typed. `adapters` is
+    where adapters are kept, None where nobody asked for them.
     """
 
-    shared: Shared
+    shared: Mapping[str, Shared]
+    command: str
     store: Store
     owner: Owner
     events: Events
@@ -99,6 +100,7 @@ class Results:
         The run's predictions, and the adapter where one is kept, lie where the job says. Raises UsageError where it
         can't be written or another study has taken this one for dead.
         """
+        shared = self.shared[job.scratch.name]
         header: dict[str, Any] = {
             "protocol": job.spec.protocol,
             "uid": job.spec.uid,
@@ -108,10 +110,10 @@ class Results:
             "hyperparameters": job.spec.variant.hyperparameters,
             "seed": job.spec.seed,
             "preset": job.spec.preset,
-            "data": self.shared.data,
+            "data": shared.data,
             "environment": environment,
         }
-        self._put(job, *_record(header, self.shared.backbone, job, result))
+        self._put(job, *_record(header, shared.backbone, job, result))
 
     def keep_times(self, job: Job, before: Record, outcome: Outcome) -> Record:
         """Put the speed and the memory of a run that was timed by itself into its record; return that.
@@ -146,7 +148,7 @@ class Results:
             yield
         except OSError as error:
             raise UsageError(
-                f"the result of {job.spec.label} can't be written to {self.store.folder}: {error.strerror}; the "
+                f"the result of {job.label} can't be written to {self.store.folder}: {error.strerror}; the "
                 "records that were there are untouched; free some space and run the same command again"
             ) from error
 

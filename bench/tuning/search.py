@@ -10,7 +10,7 @@ import methods
 from bench import console, study
 from bench.errors import UsageError
 from bench.reporting import searches as shown
-from bench.spec import RangeSpec, TrialSpec, Variant
+from bench.spec import LARGEST_SEED, RangeSpec, TrialSpec, Variant
 from bench.stats import Rule, Search
 from bench.store.record import Searched
 from bench.tuning import optimising
@@ -30,8 +30,6 @@ TRIALS = 16
 """So many trials a method has beside its default, where nothing else is asked for."""
 MOST_TRIALS = 1000
 """More no budget buys: one more would tell nothing."""
-
-_LARGEST_SEED = 2**32 - 1
 
 Which = tuple[str, int]
 """A method and a search seed: one search."""
@@ -64,8 +62,8 @@ class Tuning:
         for seed, times in Counter(self.search_seeds).items():
             if times > 1:
                 raise UsageError(f"--search-seeds: {seed} is given twice")
-            if not 0 <= seed <= _LARGEST_SEED:
-                raise UsageError(f"--search-seeds {seed}: a seed is a whole number from 0 to {_LARGEST_SEED}")
+            if not 0 <= seed <= LARGEST_SEED:
+                raise UsageError(f"--search-seeds {seed}: a seed is a whole number from 0 to {LARGEST_SEED}")
         if both := sorted(set(self.search_seeds) & set(self.request.seeds)):
             raise UsageError(
                 f"--seeds and --search-seeds share {', '.join(map(str, both))}: settings that were chosen by a seed "
@@ -118,7 +116,7 @@ def run(asked: Tuning) -> Tuned:
     training = prepared.study.training.model_copy(update={"select_epoch": asked.select_epoch})
     grid = prepared.study.model_copy(update={"training": training})
     specs = [grid.run(v, seed) for seed in request.seeds for v in _distinct(final, request.methods)]
-    return Tuned(prepared.store, done, tuple(study.complete(prepared, specs, request)))
+    return Tuned(prepared.store, done, tuple(study.complete([prepared], specs, request)))
 
 
 def announced(asked: Tuning) -> list[str]:
@@ -201,7 +199,7 @@ class _Trials:
             for which, most in upto.items()
             if len(self.done[which]) <= trial < most
         }
-        records = {record.uid: record for record in study.complete(self.prepared, [*specs.values()], self.request)}
+        records = {record.uid: record for record in study.complete([self.prepared], [*specs.values()], self.request)}
         for (which, trial), spec in specs.items():
             if spec.uid in records and len(self.done[which]) == trial:
                 self.done[which].append(records[spec.uid])
