@@ -19,6 +19,7 @@ from bench.execution import interrupts
 from bench.machine import streams
 from bench.reporting.text import clean_lines
 from bench.spec import CORE, expand, renamed
+from bench.store.metrics import METRICS
 from methods import MethodError
 
 if TYPE_CHECKING:
@@ -170,6 +171,14 @@ Spaces = Annotated[
 SelectEpoch = Annotated[
     bool,
     _search("--select-epoch", help="Judge trials, and test what was chosen, at the best epoch on validation."),
+]
+SelectMetric = Annotated[
+    str,
+    _search(
+        "--select-metric",
+        metavar="METRIC",
+        help=f"Choose by this metric of the validation split: {', '.join(METRICS)}.",
+    ),
 ]
 Optimise = Annotated[
     bool,
@@ -435,6 +444,7 @@ def tune(
     search_seeds: SearchSeeds = "0",
     space: Spaces = None,
     select_epoch: SelectEpoch = False,
+    select_metric: SelectMetric = "accuracy",
     optimise: Optimise = False,
     seeds: Seeds = "1,2,3,4,5",
     preset: Preset = None,
@@ -486,6 +496,7 @@ def tune(
         search_seeds=_seeds(search_seeds, "--search-seeds"),
         space=tuple(space or ()),
         select_epoch=select_epoch,
+        select_metric=select_metric,
         optimise=optimise,
     )
     if dry_run:

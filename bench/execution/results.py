@@ -223,6 +223,7 @@ def _training(job: Job, outcome: Outcome | None) -> Training:
         threads=job.threads,
         padding_share=outcome.padding_share if outcome else None,
         select_epoch=spec.select_epoch or None,
+        select_metric=None if spec.select_metric == "accuracy" else spec.select_metric,
         feature_cache=outcome.feature_cache if outcome else None,
         laid_out=outcome.laid_out if outcome else None,
         float32_matmul=outcome.float32_matmul if outcome else None,

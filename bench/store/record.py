@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bench.store.metrics import METRICS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -117,6 +119,9 @@ class Training(Part):
     select_epoch: bool | None = Field(
         default=None, description="true where the test figures are of the best epoch on the validation split"
     )
+    select_metric: str | None = Field(
+        default=None, description="by which metric trials, or epochs, are chosen, where it isn't accuracy"
+    )
     laid_out: int | None = Field(default=None, description="frozen linear layers that were computed from a layout")
     float32_matmul: str | None = Field(
         default=None, description="torch's float32_matmul_precision when training was over: highest, so never TF32"
@@ -177,11 +182,24 @@ class Epoch(Part):
     train_loss: float | None
     validation_loss: float
     validation_accuracy: float
+    validation_score: float | None = Field(
+        default=None, description="the metric that selects, where it isn't accuracy: training.select_metric"
+    )
+
+    @property
+    def selecting(self) -> float:
+        """The figure of the metric that selects."""
+        return self.validation_accuracy if self.validation_score is None else self.validation_score
 
 
-def best_validated(epochs: Sequence[Epoch]) -> Epoch:
-    """Return the best epoch on the validation split: by accuracy, then by loss, then the earliest."""
-    return max(epochs, key=lambda epoch: (epoch.validation_accuracy, -epoch.validation_loss, -epoch.epoch))
+def goodness(epoch: Epoch, metric: str) -> float:
+    """Return the figure of the metric that selects, with the sign by which more is better."""
+    return epoch.selecting if METRICS[metric].larger_is_better else -epoch.selecting
+
+
+def best_validated(epochs: Sequence[Epoch], metric: str = "accuracy") -> Epoch:
+    """Return the best epoch on the validation split: by the metric, then by loss, then the earliest."""
+    return max(epochs, key=lambda epoch: (goodness(epoch, metric), -epoch.validation_loss, -epoch.epoch))
 
 
 class Quality(Part):
