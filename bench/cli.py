@@ -51,6 +51,8 @@ python -m bench run --methods lora --set lora.alpha=8,32,128 --set lora.r=4,8 --
 
 python -m bench run --preset demo --methods all --jobs auto
 
+python -m bench run --preset demo --engine slurm --workers 8 --engine-set partition=gpu --engine-set time=60
+
 python -m bench run --data my-texts/ --category speech,novel --epochs 5
 """
 
@@ -123,8 +125,8 @@ def _option(panel: str) -> Any:  # noqa: ANN401
     return partial(typer.Option, rich_help_panel=panel)
 
 
-_compare, _search, _source, _training, _place = map(
-    _option, ("What to compare", "The search", "Data and model", "Training", "Where and how to run")
+_compare, _search, _source, _training, _place, _engine = map(
+    _option, ("What to compare", "The search", "Data and model", "Training", "Where and how to run", "On a cluster")
 )
 
 Methods = Annotated[
@@ -247,6 +249,16 @@ Timing = Annotated[
         help="Where runs shared the machine, run the first seed of each variant again by itself, for speed and memory.",
     ),
 ]
+Engine = Annotated[
+    Literal["local", "slurm"],
+    _engine(help="What does the runs: this machine, or workers that are submitted to Slurm (docs/scaling.md)."),
+]
+Workers = Annotated[int | None, _engine(min=1, help="Workers to submit. Default: 4.")]
+EngineSet = Annotated[
+    list[str] | None,
+    _engine("--engine-set", metavar="NAME=VALUE", help="What each worker asks Slurm for. Repeat it for several."),
+]
+EngineFile = Annotated[Path | None, _engine(metavar="FILE", help="The same settings as a YAML file.")]
 Results = Annotated[Path | None, _place(metavar="DIR", help="Store for the records. Default: results/PRESET.")]
 Rerun = Annotated[
     Literal["missing", "failed", "all", "none"],
@@ -265,14 +277,14 @@ SaveAdapters = Annotated[Path | None, _place(metavar="DIR", help="Save each run'
 
 _AS_GIVEN = (
     *("preset", "model", "data", "train_size", "epochs", "max_steps", "batch_size", "max_length", "device", "dtype"),
-    *("feature_cache", "results", "rerun", "checkpoint", "save_adapters", "baseline", "threads", "runs_per_gpu"),
-    "timing",
+    *("feature_cache", "results", "rerun", "checkpoint", "save_adapters", "baseline", "timing"),
 )
 
 
 def _request(given: Mapping[str, Any]) -> study.Request:
     """Return what was asked for by the parameters, by name, that `run` and `tune` have in common."""
     from bench import study
+    from bench.execution import engine, slots
 
     chosen = _names(given["chosen"]) or ()
     if hint := renamed(chosen):
@@ -286,7 +298,13 @@ def _request(given: Mapping[str, Any]) -> study.Request:
         categories=_names(given["category"]),
         reading=_reading(*reading),
         timeout_s=_duration(given["timeout"]),
-        jobs=_jobs(given["jobs"]),
+        engine=engine.settings(
+            given["engine"],
+            slots.Placing(_jobs(given["jobs"]), given["threads"], given["runs_per_gpu"]),
+            given["workers"],
+            given["engine_set"] or (),
+            given["engine_file"],
+        ),
     )
 
 
@@ -316,6 +334,10 @@ def run(
     threads: Threads = None,
     runs_per_gpu: RunsPerGpu = 1,
     timing: Timing = True,
+    engine: Engine = "local",
+    workers: Workers = None,
+    engine_set: EngineSet = None,
+    engine_file: EngineFile = None,
     results: Results = None,
     rerun: Rerun = "failed",
     timeout: Timeout = None,
@@ -402,6 +424,10 @@ def tune(
     threads: Threads = None,
     runs_per_gpu: RunsPerGpu = 1,
     timing: Timing = True,
+    engine: Engine = "local",
+    workers: Workers = None,
+    engine_set: EngineSet = None,
+    engine_file: EngineFile = None,
     results: Results = None,
     rerun: Rerun = "failed",
     timeout: Timeout = None,

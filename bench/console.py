@@ -97,6 +97,10 @@ class View:
             line = " · ".join(["timed alone", run.spec.label, *_costs(record)])
             self.console.print(Text(clean(line)), soft_wrap=True)
 
+    def said(self, line: str) -> None:
+        """Print the line."""
+        self.console.print(Text(clean(line, 1000)), soft_wrap=True)
+
     def waiting(self, jobs: Sequence[tuple[job.Job, Sequence[str]]]) -> None:
         """Say, whenever it changes, for how many runs of whom the study waits, or that it waits for cores."""
         owners = sorted({owner for _, claims in jobs for owner in claims})

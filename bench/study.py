@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -15,7 +15,7 @@ import methods
 from bench import console, resume
 from bench.data import SPLITS, DataOptions, overview, text_hashes, tokenise
 from bench.errors import UsageError
-from bench.execution import baseline, child, execute, slots
+from bench.execution import baseline, child, engine, results
 from bench.job import Job, examples_path
 from bench.machine import cores, facts
 from bench.model import backbone
@@ -76,10 +76,8 @@ class Request:
     timeout_s: float | None = None
     checkpoint: Literal["auto", "on", "off"] = "auto"
     baseline: bool = True
-    jobs: int | Literal["auto"] = 1
-    threads: int | None = None
-    runs_per_gpu: int = 1
     timing: bool = True
+    engine: engine.Settings = field(default_factory=engine.settings)
 
     def variants(self, learning_rates: LearningRates | None = None) -> list[Variant]:
         """Unfold methods and sweeps; what is wrong with them is raised here, before any text is read.
@@ -118,8 +116,7 @@ def prepare(request: Request, also: Sequence[Variant] = ()) -> Prepared:
     Passages are as long as the grid's variants, and those in `also`, leave room for.
     """
     request.variants()
-    device = facts.resolve_device(request.device)
-    slots.slots(1 if request.jobs == "auto" else request.jobs, request.threads, request.runs_per_gpu, device)
+    device, dtype = request.engine.hardware(request.device, request.dtype)
     sources = resolve(
         *(request.preset, request.model, request.data, request.categories, request.train_size, request.reading)
     )
@@ -134,7 +131,7 @@ def prepare(request: Request, also: Sequence[Variant] = ()) -> Prepared:
         max_steps=request.max_steps,
         batch_size=request.batch_size or sources.defaults.batch_size,
         max_length=_max_length(request, sources, [*chosen, *also]),
-        dtype=facts.resolve_dtype(request.dtype, device),
+        dtype=dtype,
         device=device,
         feature_cache=request.feature_cache,
     )
@@ -301,52 +298,23 @@ def _run(prepared: Prepared, plan: resume.Plan, damaged: Sequence[Path], request
             console.say(f"{model.name}'s tokenizer puts nothing between the two texts of a pair.")
         if prepared.corpus.understood and prepared.corpus.label != "style":  # our own columns go without saying
             console.say(f"{prepared.corpus.name}: {prepared.corpus.understood}")
-        jobs = _jobs(prepared, plan.todo, splits, owner.folder, request)
-        placed = _placed(jobs, request, prepared.study.training.device)
+        jobs = _jobs(prepared, plan.todo, splits, owner.folder / "runs", request)
         tested = any(job.spec.search is None for job in jobs)  # a search looks at no test split, nor does its baseline
-        figures = _baseline(prepared, owner.folder, placed.cores) if request.baseline and tested else None
+        figures = _baseline(prepared, jobs[0].scratch) if request.baseline and tested else None
         shared = _shared(prepared, contents, splits.truncated, figures)
-        store = Store(folder, aside=owner.folder)
-        view = console.view(len(jobs))
-        execution = execute.Execution(
-            *(shared, store, owner, view, plan.known, request.timeout_s, request.save_adapters),
-            *(placed.cores, placed.at_once),
-        )
+        store, view = Store(folder, aside=owner.folder), console.view(len(jobs))
+        found = results.Results(shared, store, owner, view, plan.known, request.save_adapters)
         try:
-            with view:
-                execution.run([replace(job, threads=placed.threads) for job in jobs])
-                specs = _first_seeds(plan.runs, {**plan.known, **execution.records}) if request.timing else []
-                if specs:
-                    apart = owner.folder / "timing"  # else they would be charged what other runs computed and kept
-                    apart.mkdir()
-                    execution.time_alone(_jobs(prepared, specs, splits, apart, request))
-                return execution.records
+            with view, request.engine.open(found, request.timeout_s) as doing:
+                if jobs:
+                    doing.run(jobs)
+                specs = _first_seeds(plan.runs, {**plan.known, **found.records}) if request.timing else []
+                if specs:  # in a folder apart, else they would be charged what other runs computed and kept
+                    doing.time_alone(_jobs(prepared, specs, splits, owner.folder / "timing", request))
+                return found.records
         except KeyboardInterrupt:
             console.say(f"Stopped after {view.done} of {len(jobs)} runs. The same command goes on with the rest.")
             raise
-
-
-def _placed(jobs: Sequence[Job], request: Request, device: Literal["cpu", "cuda"]) -> slots.Slots:
-    """How many runs at once, and where; `--jobs auto` measures that on a CPU, and says what it found."""
-
-    def places(at_once: int | None) -> slots.Slots:
-        return slots.slots(at_once, request.threads, request.runs_per_gpu, device)
-
-    if request.jobs != "auto" or not jobs:
-        return places(1 if request.jobs == "auto" else request.jobs)
-    if device == "cuda":
-        chosen, why = places(None), f"{request.runs_per_gpu} on each GPU"
-    else:
-        numbers = cores.usable()
-        doing = console.busy("measuring how many runs at once are quickest")
-        with cores.Cores(numbers).wait(len(numbers), tell=_wait_for_cores), doing:
-            rates = slots.rates(jobs, numbers, request.threads)
-        chosen = places(slots.quickest(rates))
-        why = ", ".join(f"{count} at once: {rate:.1f} steps/s" for count, rate in rates.items())
-    runs = "1 run" if chosen.at_once == 1 else f"{chosen.at_once} runs"
-    threads = "1 thread" if chosen.threads == 1 else f"{chosen.threads} threads"
-    console.say(f"--jobs auto: {runs} at once, {threads} each ({why or 'there was nothing to measure'}).")
-    return chosen
 
 
 def _wait_for_cores() -> None:
@@ -393,10 +361,14 @@ def _set_aside(store: Store, owner: Owner, damaged: Sequence[Path]) -> None:
 
 
 def _jobs(prepared: Prepared, specs: Sequence[RunSpec], splits: Splits, scratch: Path, request: Request) -> list[Job]:
-    """Write down what all runs read, and return a job for each run. Raises UsageError where the store refuses."""
+    """Write down what all runs read, in a new folder, and return a job for each run.
+
+    Raises UsageError where the store refuses.
+    """
     test = prepared.corpus.frames["test"]
     examples = test.assign(text_hash=text_hashes(test))[EXAMPLE_COLUMNS]
     try:
+        scratch.mkdir()
         if any(spec.search for spec in specs):
             splits.without_test().save(scratch)  # what a search can't read, it can't have chosen by
         else:
@@ -411,7 +383,6 @@ def _jobs(prepared: Prepared, specs: Sequence[RunSpec], splits: Splits, scratch:
             styles=prepared.corpus.styles,
             scratch=scratch,
             adapter=scratch / f"{spec.uid}-adapter" if request.save_adapters else None,
-            threads=request.threads or facts.threads(),
             checkpoint=None if request.checkpoint == "off" else checkpoints / f"{spec.uid}.safetensors",
             checkpoint_after_s=LONG_EPOCH_S if request.checkpoint == "auto" else 0.0,
         )
@@ -419,7 +390,7 @@ def _jobs(prepared: Prepared, specs: Sequence[RunSpec], splits: Splits, scratch:
     ]
 
 
-def _baseline(prepared: Prepared, scratch: Path, machine: cores.Cores) -> Baseline | None:
+def _baseline(prepared: Prepared, scratch: Path) -> Baseline | None:
     """Return what the store has, else compute the baseline and keep it; None, with a warning, where that fails."""
     folder, fingerprint = prepared.store.folder, prepared.corpus.fingerprint
     try:
@@ -432,7 +403,7 @@ def _baseline(prepared: Prepared, scratch: Path, machine: cores.Cores) -> Baseli
     corpus, threads = baseline.sampled(prepared.corpus), facts.threads()
     doing = f"baseline: character n-grams of {len(corpus.frames['train']):,} train passages"
     try:
-        with machine.wait(threads, tell=_wait_for_cores) as lease, console.busy(doing):
+        with cores.Cores(cores.usable()).wait(threads, tell=_wait_for_cores) as lease, console.busy(doing):
             found = baseline.compute(corpus, scratch, threads, lease.cores)
         kept.put(folder, fingerprint, found, aside=scratch)
     except (baseline.Failed, OSError) as error:
@@ -445,9 +416,9 @@ def _baseline(prepared: Prepared, scratch: Path, machine: cores.Cores) -> Baseli
 
 def _shared(
     prepared: Prepared, contents: backbone.Contents, truncated: int, figures: Baseline | None
-) -> execute.Shared:
+) -> results.Shared:
     corpus, study = prepared.corpus, prepared.study
-    return execute.Shared(
+    return results.Shared(
         backbone=Backbone(
             name=study.backbone.name,
             source=study.backbone.source,
@@ -473,7 +444,7 @@ def _shared(
             label=corpus.label,
             group=corpus.group,
         ),
-        environment=facts.environment(study.training.device, facts.command_line()),
+        command=facts.command_line(),
     )
 
 

@@ -14,11 +14,12 @@ from bench.execution import child
 from bench.machine import cores, facts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from multiprocessing.connection import Connection
     from multiprocessing.synchronize import Barrier
 
     from bench.job import Job
+    from bench.machine.facts import Device
 
 _STEPS, _WARM_UP = 15, 5
 _PATIENCE_S = 60.0
@@ -36,7 +37,23 @@ class Slots:
     cores: cores.Cores
 
 
-def slots(jobs: int | None, threads: int | None, per_gpu: int, device: Literal["cpu", "cuda"]) -> Slots:
+@dataclass(frozen=True)
+class Placing:
+    """What was asked for: so many runs at once, each with its threads, and on CUDA so many on each GPU."""
+
+    jobs: int | Literal["auto"] = 1
+    threads: int | None = None
+    per_gpu: int = 1
+
+    def slots(self, device: Device) -> Slots:
+        """Return where runs go on this machine, one at a time where that is still to be chosen.
+
+        Raises UsageError where more is asked for than there is.
+        """
+        return slots(1 if self.jobs == "auto" else self.jobs, self.threads, self.per_gpu, device)
+
+
+def slots(jobs: int | None, threads: int | None, per_gpu: int, device: Device) -> Slots:
     """Check what was asked for against the machine; `jobs` None: as many as there are places, which is for GPUs.
 
     Raises UsageError where more is asked for than there is.
@@ -59,6 +76,29 @@ def slots(jobs: int | None, threads: int | None, per_gpu: int, device: Literal["
             f"--threads {len(numbers) // at_once} at the most"
         )
     return Slots(at_once, each, cores.Cores(numbers, gpus, per_gpu))
+
+
+def chosen(
+    asked: Placing, jobs: Sequence[Job], device: Device, say: Callable[[str], object], wait: Callable[[], object]
+) -> Slots:
+    """Return where these runs go; `--jobs auto` measures that on a CPU, and says what it found.
+
+    `wait` is called where other studies have the cores to measure with.
+    """
+    if asked.jobs != "auto":
+        return asked.slots(device)
+    if device == "cuda":
+        found, why = slots(None, asked.threads, asked.per_gpu, device), f"{asked.per_gpu} on each GPU"
+    else:
+        numbers = cores.usable()
+        say("measuring how many runs at once are quickest")
+        with cores.Cores(numbers).wait(len(numbers), tell=wait):
+            measured = rates(jobs, numbers, asked.threads)
+        found = slots(quickest(measured), asked.threads, asked.per_gpu, device)
+        why = ", ".join(f"{count} at once: {rate:.1f} steps/s" for count, rate in measured.items())
+    how = f"{_count(found.at_once, 'run')} at once, {_count(found.threads, 'thread')} each"
+    say(f"--jobs auto: {how} ({why or 'there was nothing to measure'}).")
+    return found
 
 
 def _count(number: int, what: str) -> str:
