@@ -1,4 +1,4 @@
-"""A Ray cluster to do runs on: which it is, whether it can be reached and can do them. Ray is imported when asked for."""
+"""A Ray cluster to do runs on: which it is, and whether it can do them. Ray is imported only when it is asked for."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 _ANSWER_S, _STATUS_S = 5.0, 30.0
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else it warns that this will be so one day
 }
 
@@ -47,7 +46,7 @@ class Options(BaseModel):
 
 @dataclass(frozen=True)
 class Settings:
-    """A cluster, and what each run asks it for: as many CPUs as it has threads, and with CUDA its share of a GPU."""
+    """A cluster, and how runs are placed on it: a task each, wherever Ray finds room."""
 
     placing: Placing
     options: Options
@@ -63,12 +62,12 @@ class Settings:
                 "and GPUs for; leave it out, and say with --threads how many CPUs each run takes"
             )
         _connect(self.options.address)
-        from bench.execution.ray_engine import check, room
+        from bench.execution.ray_engine import check, room, wanted
 
-        found = device if device != "auto" else "cuda" if room(self._asked("cuda")) else "cpu"
+        found = device if device != "auto" else "cuda" if room(wanted(self.placing, "cuda")) else "cpu"
         if found == "cpu" and self.placing.per_gpu > 1:
             raise UsageError("--runs-per-gpu is for runs on CUDA, and these are on the CPU; leave it out")
-        check(self._asked(found))
+        check(wanted(self.placing, found))
         if found == "cuda" and dtype == "auto":
             raise UsageError(
                 "--engine ray: whether the nodes' GPUs multiply bf16 can't be seen from here; add --dtype bf16 (A100 "
@@ -84,17 +83,12 @@ class Settings:
 
         from bench.execution.ray_engine import Ray
 
-        engine = Ray(results, {device: self._asked(device) for device in ("cpu", "cuda")}, timeout_s)
+        engine = Ray(results, self.placing, timeout_s)
         try:
             yield engine
         finally:
             engine.leave()
             ray.shutdown()
-
-    def _asked(self, device: Device) -> dict[str, float]:
-        """What a run asks for, in Ray's words."""
-        cpus = {"CPU": float(self.placing.threads or 1)}
-        return {**cpus, "GPU": 1 / self.placing.per_gpu} if device == "cuda" else cpus
 
 
 def _connect(address: str | None) -> None:
@@ -142,7 +136,6 @@ def _reach(address: str) -> None:
             "with the address HOST:PORT that `ray status` tells there"
         )
     host, _, port = address.rpartition(":")
-    why = "no Ray cluster can be reached there; try `ray status --address {address}`"
     try:
         socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
         command = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address]

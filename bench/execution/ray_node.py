@@ -12,7 +12,6 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from multiprocessing import connection
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ray
@@ -23,22 +22,28 @@ from bench.machine import cores, facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from bench.execution.parcels import Parcel
     from bench.job import Job
     from bench.store.record import Environment
 
+ALL = 0
 _POLL_S = 0.5
 """How often a run's progress is told, and how soon it is seen that it took too long or that others came."""
 
 
 @dataclass(frozen=True)
 class Begun:
-    """The run has its cores, with so many threads, and begins, on this node."""
+    """The run has its cores, and begins, on this node."""
 
     host: str
-    threads: int
     environment: Environment
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Other studies have the node's cores."""
 
 
 @dataclass(frozen=True)
@@ -53,28 +58,33 @@ class Ended:
 
 @dataclass(frozen=True)
 class Task:
-    """A run for a node, which has no folder in common with the study: what it reads, and the command for its record.
+    """A run for a node that shares no folder with the study: what the run reads, and what the study's machine is.
 
-    With `threads` 0 the job has as many as the node has cores for it.
+    A job with ALL for its threads has as many as it gets cores.
     """
 
     job: Job
     texts: Parcel
     backbone: Parcel
     timeout_s: float | None
-    command: str
+    here: Environment
 
 
-def attend(task: Task) -> Iterator[Begun | Progress | Ended]:
+def attend(task: Task) -> Iterator[Waiting | Begun | Progress | Ended]:
     """Do the run, and tell of it; where the task is cancelled, or its process dies, the run ends too."""
     vars(sys.modules["__main__"]).pop("__file__", None)  # else each run's process imports Ray's worker for nothing
     job = _placed(task)
     assigned = int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))
     machine = cores.Cores(cores.usable())
     threads = job.threads or min(assigned, len(machine.numbers))
-    environment = facts.environment(job.spec.training.device, task.command)
-    with machine.wait(threads, tell=lambda: None) as lease:
-        yield Begun(os.uname().nodename, threads, environment)
+    environment = facts.environment(job.spec.training.device, task.here.command).model_copy(
+        update={"git_commit": task.here.git_commit, "git_dirty": task.here.git_dirty}
+    )
+    if (lease := machine.take(threads)) is None:
+        yield Waiting()
+        lease = machine.wait(threads, tell=lambda: None)
+    with lease:
+        yield Begun(os.uname().nodename, environment)
         child = Child(replace(job, threads=threads, cores=lease.cores), task.timeout_s)
         created, begin = datetime.now(UTC), time.monotonic()
         neighbours, looked, news = 0, 0.0, list[Progress]()
@@ -85,7 +95,8 @@ def attend(task: Task) -> Iterator[Begun | Progress | Ended]:
                 if result is not None or time.monotonic() > looked + _POLL_S:
                     looked = time.monotonic()
                     neighbours = max(neighbours, machine.runs() - 1)
-                    yield from news[-1:]
+                    for progress in news[-1:]:  # noqa: UP028  # Ray sends into it, which no list takes
+                        yield progress
                     news.clear()
         finally:
             child.close()
