@@ -8,7 +8,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import ray
@@ -25,7 +25,7 @@ class Parcel:
     """Files of one folder, as Ray's references to their bytes. What has the same name has the same in it."""
 
     name: str
-    files: tuple[tuple[str, ray.ObjectRef], ...]
+    files: tuple[tuple[str, ray.ObjectRef[Any]], ...]
 
     @classmethod
     def of(cls, name: str, files: Iterable[Path]) -> Parcel:

@@ -230,7 +230,7 @@ class Ray:
             time.sleep(_POLL_S)
             return []
         ready, _ = ray.wait([run.messages for run in self._running], timeout=_POLL_S, fetch_local=False)
-        over = []
+        over: list[tuple[_Running, Ended | None]] = []
         for run in [run for run in self._running if run.messages in ready]:
             try:
                 message = ray.get(next(run.messages))

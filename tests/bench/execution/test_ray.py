@@ -1,0 +1,229 @@
+"""A study on a real Ray cluster of three nodes on this machine, one of which is killed in the middle."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import misbehaving
+import psutil
+import pytest
+from commands import BENCH, Terminal, call, wait_until
+
+from bench.console import View
+from bench.machine import facts
+from bench.store.claims import WORK
+from bench.store.files import Store
+from methods.registry import _registered
+
+pytest.importorskip("ray", reason="Ray isn't installed: pip install -e '.[ray]'")
+
+import ray
+from ray.cluster_utils import Cluster
+
+from bench.execution import ray_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.store.record import Record
+
+METHODS = ("head", "ia3", "leaves")
+GRID = 6
+STUDY = ["run", "--device", "cpu", "--dtype", "fp32", "--max-steps", "2", "--threads", "1", "--no-baseline"]
+
+
+class Nodes(NamedTuple):
+    """A cluster of three nodes, each with folders of its own, as on machines of their own."""
+
+    cluster: Any
+    folders: list[Path]
+
+
+class Stages(NamedTuple):
+    """Records, by method and seed, of one grid by the local engine, by Ray, and by Ray again with timing; and events."""
+
+    local: dict[tuple[str, int], Record]
+    ray: dict[tuple[str, int], Record]
+    timed: dict[tuple[str, int], Record]
+    store: Path
+    ended: Counter[str]
+    lost: list[str]
+    said: str
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    site = misbehaving.install(tmp_path_factory.mktemp("site"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(site))
+        patch.syspath_prepend(str(site))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        cluster, folders = Cluster(), []
+        for _ in range(3):
+            folders.append(Path(tempfile.mkdtemp(prefix="node-")))
+            own = {"TMPDIR": str(folders[-1]), "BENCH_CORES_DIR": str(folders[-1])}
+            cluster.add_node(num_cpus=2, include_dashboard=False, env_vars=own)
+        yield Nodes(cluster, folders)
+        ray.shutdown()
+        cluster.shutdown()
+    for folder in folders:
+        shutil.rmtree(folder)
+    for name in misbehaving.NAMES:
+        _registered.pop(name, None)
+
+
+@pytest.fixture(scope="module")
+def stages(nodes: Nodes, gpt2: Path, texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Stages:
+    work = tmp_path_factory.mktemp("work")
+    ended: Counter[str] = Counter()
+    lost: list[str] = []
+    begun: list[str] = []
+
+    def run(store: str, *more: str) -> dict[tuple[str, int], Record]:
+        sources = ["--model", str(gpt2), "--data", str(texts), "--results", str(work / store)]
+        assert call(patch, *STUDY, *sources, "--methods", ",".join(METHODS), "--seeds", "0,1", *more) == 1
+        return {(record.method, record.seed): record for record in Store(work / store).read().records}
+
+    def started(self: View, job: Any) -> None:
+        begun.append(job.spec.uid)
+        if len(begun) == 3:  # one on each node, all of which import torch now
+            nodes.cluster.remove_node(next(iter(nodes.cluster.worker_nodes)), allow_graceful=False)
+
+    def noted_end(self: View, job: Any, record: Record) -> None:
+        ended[record.uid] += 1
+
+    def noted_loss(self: Any, run: Any, error: Exception) -> Any:
+        lost.append(run.job.spec.uid)
+        return lose(self, run, error)
+
+    on_ray = ["--engine", "ray", "--engine-set", f"address={nodes.cluster.address}", "--rerun", "missing"]
+    lose = ray_engine.Ray._lost
+    with pytest.MonkeyPatch.context() as patch:
+        local = run("local", "--no-timing")
+        said: list[str] = []
+        patch.setattr(View, "said", lambda self, line: said.append(line))
+        patch.setattr(View, "ended", noted_end)
+        with pytest.MonkeyPatch.context() as killing:
+            killing.setattr(View, "started", started)
+            killing.setattr(ray_engine.Ray, "_lost", noted_loss)
+            by_ray = run("ray", *on_ray, "--no-timing")
+        return Stages(local, by_ray, run("ray", *on_ray), work / "ray", ended, lost, said[0])
+
+
+def test_none_is_lost_and_none_is_done_twice_where_a_node_is_killed(stages: Stages) -> None:
+    assert stages.lost
+    assert stages.ray.keys() == stages.local.keys()
+    assert list(stages.ended.values()) == [1] * GRID
+    assert [*stages.store.glob(".*.claim"), *(stages.store / WORK).iterdir()] == []
+    assert stages.said == "Ray: 3 nodes, room for 6 runs at once"
+
+
+def test_results_and_errors_are_those_of_the_local_engine(stages: Stages) -> None:
+    for key, record in stages.local.items():
+        other = stages.ray[key]
+        assert other.quality == record.quality  # the predictions' SHA-256 among it
+        assert (other.uid, other.status, other.error) == (record.uid, record.status, record.error)
+        assert (other.parameters, other.compute, other.training) == (
+            record.parameters,
+            record.compute,
+            record.training,
+        )
+        assert other.environment == record.environment.model_copy(update={"command": other.environment.command})
+    assert {record.status for (method, _), record in stages.ray.items() if method == "leaves"} == {"failed"}
+
+
+def test_a_run_beside_others_is_timed_again_on_a_whole_node(stages: Stages) -> None:
+    assert {record.speed.exclusive for record in stages.ray.values() if record.speed} == {False}
+    exclusive = [key for key, record in stages.timed.items() if record.speed and record.speed.exclusive]
+    assert sorted(exclusive) == [("head", 0), ("ia3", 0)]
+    for key, record in stages.timed.items():
+        assert record.quality == stages.ray[key].quality
+
+
+def test_nodes_keep_the_backbone_and_nothing_of_the_study(stages: Stages, nodes: Nodes) -> None:
+    kept = {path.name for folder in nodes.folders for path in folder.glob("peft-bench-ray-*/*") if path.is_dir()}
+    assert kept == {f"backbone-{record.backbone.revision}" for record in stages.ray.values()}
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--threads", "9"], "no node of the cluster has what a run asks for, 9 CPUs: they have 2 CPUs"),
+        (["--device", "cuda", "--dtype", "fp32"], "what a run asks for, 1 CPU and 1 GPU: they have 2 CPUs"),
+        (["--jobs", "2"], "--jobs is for one machine"),
+        (["--runs-per-gpu", "2"], "--runs-per-gpu is for runs on CUDA"),
+        (["--workers", "2"], "--workers is for --engine slurm"),
+        (["--engine-set", "adress=x"], "adress: no such setting; there are address"),
+        (["--engine-set", "address=127.0.0.1:1"], "no Ray cluster can be reached at 127.0.0.1:1: "),
+        (["--engine-set", "address=nonsense"], "no Ray cluster can be reached at nonsense: "),
+        (["--engine-set", "address=ray://127.0.0.1:10001"], "run it on a machine of the cluster"),
+    ],
+)
+def test_what_cant_be_had_is_refused_and_what_to_do_is_said(
+    more: list[str],
+    said: str,
+    nodes: Nodes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", nodes.cluster.address)
+    study = [*STUDY, "--preset", "demo", "--results", str(tmp_path / "store"), "--engine", "ray"]
+    assert call(monkeypatch, *study, *more) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
+    ray.shutdown()
+
+
+def test_without_ray_it_is_said_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert call(monkeypatch, *STUDY, "--preset", "demo", "--results", str(tmp_path), "--engine", "ray") == 2
+    assert "pip install 'peft-bench[ray]'" in capsys.readouterr().err
+
+
+def test_a_node_with_other_versions_is_refused(
+    nodes: Nodes,
+    gpt2: Path,
+    texts: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    here = facts.environment("cpu", "").model_copy(update={"torch": "1.0"})
+    monkeypatch.setattr(facts, "environment", lambda device, command: here)
+    monkeypatch.setenv("RAY_ADDRESS", nodes.cluster.address)
+    sources = ["--model", str(gpt2), "--data", str(texts), "--results", str(tmp_path)]
+    assert call(monkeypatch, *STUDY, *sources, "--methods", "head", "--seeds", "0", "--engine", "ray") == 2
+    assert f"has torch {facts.version('torch')}, and this machine 1.0" in capsys.readouterr().err
+    assert list(tmp_path.glob("*.json")) == []
+
+
+def test_ctrl_c_ends_the_runs_and_the_cluster_that_was_started_and_only_the_study_speaks(
+    gpt2: Path, texts: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "site").mkdir()
+    site = misbehaving.install(tmp_path / "site")
+    notes, store = tmp_path / "notes", tmp_path / "store"
+    path = os.pathsep.join([str(Path(__file__).parents[3]), str(site)])
+    study = [*STUDY, "--model", str(gpt2), "--data", str(texts), "--results", str(store)]
+    own = ["--methods", "waits", "--engine", "ray", "--engine-set", "address=local"]
+    variables = {"PYTHONPATH": path, "NOTES": str(notes), "HOME": str(tmp_path)}
+    terminal = Terminal([*BENCH, *study, *own], tmp_path, **variables)
+    wait_until(notes.exists, 120, "a run began")
+    run = psutil.Process(int(notes.read_text()))
+    started = psutil.Process(terminal.process.pid).children(recursive=True)
+    terminal.press_ctrl_c()
+    terminal.wait()
+    assert terminal.process.wait() == 130
+    assert "Stopped after 0 of 3 runs. The same command goes on with the rest." in terminal.shown
+    assert psutil.wait_procs([run, *started], 20)[1] == []
+    assert list(store.glob("*.json")) == []
+    assert not {"raylet", "worker.py", "logging.cc", "Traceback"} & set(terminal.shown.split())
