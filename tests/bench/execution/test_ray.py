@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import misbehaving
@@ -16,6 +17,8 @@ import pytest
 from commands import BENCH, Terminal, call, wait_until
 
 from bench.console import View
+from bench.errors import UsageError
+from bench.execution.slots import Placing
 from bench.machine import facts
 from bench.store.claims import WORK
 from bench.store.files import Store
@@ -39,14 +42,17 @@ STUDY = ["run", "--device", "cpu", "--dtype", "fp32", "--max-steps", "2", "--thr
 
 
 class Nodes(NamedTuple):
-    """A cluster of three nodes, each with folders of its own, as on machines of their own."""
+    """A cluster of three nodes, each with folders of its own, as on machines of their own; the first does no runs."""
 
     cluster: Any
     folders: list[Path]
 
 
 class Stages(NamedTuple):
-    """Records, by method and seed, of one grid by the local engine, by Ray, and by Ray again with timing; and events."""
+    """Records, by method and seed, of one grid: by the local engine, by Ray, and by Ray after some were timed again.
+
+    And how often the end of each run was told, which runs were lost with their nodes, and what the engine said.
+    """
 
     local: dict[tuple[str, int], Record]
     ray: dict[tuple[str, int], Record]
@@ -65,10 +71,10 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
         patch.syspath_prepend(str(site))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         cluster, folders = Cluster(), []
-        for _ in range(3):
+        for cpus in (0, 1, 1):
             folders.append(Path(tempfile.mkdtemp(prefix="node-")))
             own = {"TMPDIR": str(folders[-1]), "BENCH_CORES_DIR": str(folders[-1])}
-            cluster.add_node(num_cpus=2, include_dashboard=False, env_vars=own)
+            cluster.add_node(num_cpus=cpus, include_dashboard=False, env_vars=own)
         yield Nodes(cluster, folders)
         ray.shutdown()
         cluster.shutdown()
@@ -92,7 +98,7 @@ def stages(nodes: Nodes, gpt2: Path, texts: Path, tmp_path_factory: pytest.TempP
 
     def started(self: View, job: Any) -> None:
         begun.append(job.spec.uid)
-        if len(begun) == 3:  # one on each node, all of which import torch now
+        if len(begun) == 2:  # one on each node
             nodes.cluster.remove_node(next(iter(nodes.cluster.worker_nodes)), allow_graceful=False)
 
     def noted_end(self: View, job: Any, record: Record) -> None:
@@ -113,7 +119,16 @@ def stages(nodes: Nodes, gpt2: Path, texts: Path, tmp_path_factory: pytest.TempP
             killing.setattr(View, "started", started)
             killing.setattr(ray_engine.Ray, "_lost", noted_loss)
             by_ray = run("ray", *on_ray, "--no-timing")
+        for key in (("ia3", 0), ("ia3", 1)):  # as if they had met others, to be timed again
+            _meet_others(Store(work / "ray"), by_ray[key])
         return Stages(local, by_ray, run("ray", *on_ray), work / "ray", ended, lost, said[0])
+
+
+def _meet_others(store: Store, record: Record) -> None:
+    assert record.speed is not None
+    speed = record.speed.model_copy(update={"exclusive": False, "neighbours": 1})
+    predictions = store.predictions_path(record.uid).read_bytes()
+    store.put(record.model_copy(update={"speed": speed, "checksum": None}), predictions)
 
 
 def test_none_is_lost_and_none_is_done_twice_where_a_node_is_killed(stages: Stages) -> None:
@@ -121,7 +136,7 @@ def test_none_is_lost_and_none_is_done_twice_where_a_node_is_killed(stages: Stag
     assert stages.ray.keys() == stages.local.keys()
     assert list(stages.ended.values()) == [1] * GRID
     assert [*stages.store.glob(".*.claim"), *(stages.store / WORK).iterdir()] == []
-    assert stages.said == "Ray: 3 nodes, room for 6 runs at once"
+    assert stages.said == "Ray: 3 nodes, room for 2 runs at once"
 
 
 def test_results_and_errors_are_those_of_the_local_engine(stages: Stages) -> None:
@@ -138,10 +153,14 @@ def test_results_and_errors_are_those_of_the_local_engine(stages: Stages) -> Non
     assert {record.status for (method, _), record in stages.ray.items() if method == "leaves"} == {"failed"}
 
 
-def test_a_run_beside_others_is_timed_again_on_a_whole_node(stages: Stages) -> None:
-    assert {record.speed.exclusive for record in stages.ray.values() if record.speed} == {False}
-    exclusive = [key for key, record in stages.timed.items() if record.speed and record.speed.exclusive]
-    assert sorted(exclusive) == [("head", 0), ("ia3", 0)]
+def test_a_run_has_times_of_its_own_where_it_has_a_node_and_nothing_kept_by_others(stages: Stages) -> None:
+    speeds = [record.speed for record in stages.ray.values() if record.speed]
+    assert [speed.exclusive for speed in speeds] == [not speed.features_reused for speed in speeds]
+
+
+def test_what_met_others_is_timed_again_on_a_whole_node(stages: Stages) -> None:
+    speeds = {seed: stages.timed["ia3", seed].speed for seed in (0, 1)}
+    assert [speed and speed.exclusive for speed in speeds.values()] == [True, False]
     for key, record in stages.timed.items():
         assert record.quality == stages.ray[key].quality
 
@@ -154,15 +173,12 @@ def test_nodes_keep_the_backbone_and_nothing_of_the_study(stages: Stages, nodes:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--threads", "9"], "no node of the cluster has what a run asks for, 9 CPUs: they have 2 CPUs"),
-        (["--device", "cuda", "--dtype", "fp32"], "what a run asks for, 1 CPU and 1 GPU: they have 2 CPUs"),
+        (["--threads", "9"], "no node of the cluster has what a run asks for, 9 CPUs: they have 0 CPUs; 1 CPU"),
+        (["--device", "cuda", "--dtype", "fp32"], "what a run asks for, 1 CPU and 1 GPU: they have 0 CPUs; 1 CPU"),
         (["--jobs", "2"], "--jobs is for one machine"),
         (["--runs-per-gpu", "2"], "--runs-per-gpu is for runs on CUDA"),
         (["--workers", "2"], "--workers is for --engine slurm"),
         (["--engine-set", "adress=x"], "adress: no such setting; there are address"),
-        (["--engine-set", "address=127.0.0.1:1"], "no Ray cluster can be reached at 127.0.0.1:1: "),
-        (["--engine-set", "address=nonsense"], "no Ray cluster can be reached at nonsense: "),
-        (["--engine-set", "address=ray://127.0.0.1:10001"], "run it on a machine of the cluster"),
     ],
 )
 def test_what_cant_be_had_is_refused_and_what_to_do_is_said(
@@ -178,7 +194,23 @@ def test_what_cant_be_had_is_refused_and_what_to_do_is_said(
     assert call(monkeypatch, *study, *more) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("127.0.0.1:1", "no Ray cluster can be reached at 127.0.0.1:1: [Errno 111] Connection refused. `ray status`"),
+        ("nonsense", "no Ray cluster can be reached at nonsense: "),
+        ("ray://127.0.0.1:10001", "run it on a machine of the cluster"),
+    ],
+)
+def test_a_cluster_that_isnt_there_is_refused(
+    address: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     ray.shutdown()
+    study = [*STUDY, "--preset", "demo", "--results", str(tmp_path / "store"), "--engine", "ray"]
+    assert call(monkeypatch, *study, "--engine-set", f"address={address}") == 2
+    assert said in capsys.readouterr().err
 
 
 def test_without_ray_it_is_said_how_to_install_it(
@@ -189,21 +221,11 @@ def test_without_ray_it_is_said_how_to_install_it(
     assert "pip install 'peft-bench[ray]'" in capsys.readouterr().err
 
 
-def test_a_node_with_other_versions_is_refused(
-    nodes: Nodes,
-    gpt2: Path,
-    texts: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    here = facts.environment("cpu", "").model_copy(update={"torch": "1.0"})
-    monkeypatch.setattr(facts, "environment", lambda device, command: here)
-    monkeypatch.setenv("RAY_ADDRESS", nodes.cluster.address)
-    sources = ["--model", str(gpt2), "--data", str(texts), "--results", str(tmp_path)]
-    assert call(monkeypatch, *STUDY, *sources, "--methods", "head", "--seeds", "0", "--engine", "ray") == 2
-    assert f"has torch {facts.version('torch')}, and this machine 1.0" in capsys.readouterr().err
-    assert list(tmp_path.glob("*.json")) == []
+def test_a_node_with_other_versions_is_refused() -> None:
+    engine = ray_engine.Ray(SimpleNamespace(shared=SimpleNamespace(command="")), Placing(), None)  # type: ignore[arg-type]
+    there = facts.environment("cpu", "").model_copy(update={"torch": "1.0"})
+    with pytest.raises(UsageError, match=r"the node far has torch 1\.0, and this machine \d"):
+        engine._began(SimpleNamespace(), ray_engine.Begun("far", there))  # type: ignore[arg-type]
 
 
 def test_ctrl_c_ends_the_runs_and_the_cluster_that_was_started_and_only_the_study_speaks(
