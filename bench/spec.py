@@ -223,14 +223,13 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
 
 @dataclass(frozen=True)
 class LearningRates:
-    """A preset's learning rates: those `chosen` for its backbone, by method, and for others `times` their default."""
+    """A preset's learning rates: those `chosen` for its backbone, by method; others keep their default."""
 
     chosen: Mapping[str, float] = field(default_factory=dict)
-    times: float = 1.0
 
     def of(self, method: type[methods.Method]) -> float:
-        """Return the method's learning rate, which is at most 1."""
-        return self.chosen.get(method.name, min(1.0, float(f"{self.times * method().learning_rate:.6g}")))
+        """Return the method's learning rate."""
+        return self.chosen.get(method.name, method().learning_rate)
 
 
 def variants(

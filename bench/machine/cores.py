@@ -117,7 +117,8 @@ class Cores:
             return None
         wanted = min(count, len(self.numbers))
         cores = self._free({f"core-{number}": number for number in self.numbers}, wanted)
-        places = {f"gpu-{name.replace('/', '-')}-{k}": name for k in range(self.per_gpu) for name in self.gpus}
+        of_job = os.environ.get("SLURM_JOB_ID", "")  # each job of Slurm has GPUs of its own, and calls the first 0
+        places = {f"gpu-{of_job}-{name.replace('/', '-')}-{k}": name for k in range(self.per_gpu) for name in self.gpus}
         place = self._free(places, 1) if gpu else []
         held = tuple(lock for lock, _ in [*cores, *place])
         if len(cores) < wanted or (gpu and not place):

@@ -10,8 +10,7 @@ import methods
 from bench import console, study
 from bench.errors import UsageError
 from bench.reporting import searches as shown
-from bench.sources import PRESETS
-from bench.spec import LearningRates, RangeSpec, TrialSpec, Variant
+from bench.spec import RangeSpec, TrialSpec, Variant
 from bench.stats import Rule, Search
 from bench.store.record import Searched
 from bench.tuning import optimising
@@ -81,20 +80,12 @@ class Tuning:
             optimising.optuna()
         return found
 
-    def defaults(self, learning_rates: LearningRates | None = None) -> dict[str, Variant]:
-        """Return each method's default, as `bench run` would use it but for sweeps.
-
-        `learning_rates` are the preset's; without a backbone at hand, those that the preset named here would use.
-        """
-        if learning_rates is None:
-            preset = self.request.preset if not self.request.model else None
-            learning_rates = PRESETS[preset].learning_rates if preset else LearningRates()
-        found = {}
-        for name in self.request.methods:
-            method = methods.get(name)
-            built = method(learning_rate=learning_rates.of(method))
-            found[name] = Variant(method=name, hyperparameters=built.hyperparameters())
-        return found
+    def defaults(self) -> dict[str, Variant]:
+        """Return each method's documented default: a preset's learning rates are chosen, and a search starts afresh."""
+        return {
+            name: Variant(method=name, hyperparameters=methods.get(name)().hyperparameters())
+            for name in self.request.methods
+        }
 
 
 @dataclass(frozen=True)
@@ -173,7 +164,7 @@ class _Trials:
 
     def __init__(self, asked: Tuning, prepared: Prepared, found: Mapping[str, Space]) -> None:
         self.asked, self.prepared, self.spaces = asked, prepared, found
-        self.defaults = asked.defaults(prepared.sources.learning_rates)
+        self.defaults = asked.defaults()
         self.request = replace(asked.request, save_adapters=None)
         self.asked_for: dict[tuple[str, int, int], Variant] = {}
         self.done: dict[Which, list[Record]] = {(n, seed): [] for seed in asked.search_seeds for n in found}

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import misbehaving
 import transformers
@@ -35,7 +35,10 @@ TRAINING = ["--epochs", "3", "--batch-size", "8", "--checkpoint", "on", "--devic
 SEEDS = 8
 QUIET = {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 """Threads that spin while they wait for one another take all day on a machine that is busy with torture."""
-DIFFER = {"created_at", "wall_s", "speed", "memory", "environment", "checksum"}
+DIFFER: Any = {
+    **dict.fromkeys(("created_at", "wall_s", "speed", "memory", "environment", "checksum"), True),
+    "data": {"baseline": {"fit_s"}},
+}
 """What of a record may differ between two times that a run is done."""
 
 _SAY_EVERY_S = 20.0
@@ -98,14 +101,14 @@ class Workshop:
         sources = ["--model", str(self.folder / "model"), "--data", str(self.folder / "texts")]
         return ["run", *GRID, "--seeds", numbers, *TRAINING, *sources, "--results", str(store)]
 
-    def start(self, store: Path, seeds: int) -> subprocess.Popen[bytes]:
+    def start(self, store: Path, seeds: int, *options: str, **variables: str) -> subprocess.Popen[bytes]:
         """Start the study in a session of its own."""
         store.parent.mkdir(exist_ok=True)
-        variables = environment(**QUIET, NOTES=str(store.parent / "notes"))
+        variables = environment(**QUIET, NOTES=str(store.parent / "notes"), **variables)
         variables["PYTHONPATH"] += os.pathsep + str(self.folder / "site")
         with (store.parent / "said").open("ab") as said:
             return subprocess.Popen(
-                [*BENCH, *self.arguments(store, seeds)],
+                [*BENCH, *self.arguments(store, seeds), *options],
                 cwd=self.folder,
                 env=variables,
                 start_new_session=True,

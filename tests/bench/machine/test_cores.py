@@ -128,6 +128,16 @@ def test_places_on_gpus_are_filled_evenly(tmp_path: Path) -> None:
     assert again.gpu == "0"
 
 
+def test_jobs_of_slurm_have_gpus_of_their_own_that_are_called_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases = []
+    for job in ("17", "18", "18"):
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+        leases.append(Cores((0, 1, 2), gpus=("0",), folder=tmp_path).take(1, gpu=True))
+    assert [lease and lease.gpu for lease in leases] == ["0", "0", None]
+
+
 def test_where_a_quota_limits_the_cores_no_process_is_kept_to_some(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[tuple[int, ...]] = []
     monkeypatch.setattr(cores, "_allowed", lambda: (0, 1, 2, 3))

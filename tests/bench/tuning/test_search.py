@@ -236,6 +236,6 @@ def test_a_dry_run_says_what_is_searched(monkeypatch: pytest.MonkeyPatch, capsys
     assert shown == [
         "frozen: nothing to search",
         "lora: learning_rate 1.581e-05..0.01581:log, alpha 8..128:log, r 2..16:log; "
-        "default learning_rate=0.0015, alpha=32, r=8",
+        "default learning_rate=0.0005, alpha=32, r=8",
         "6 runs to search (4 trials a method beside the default); then at most 3 settings × 5 seeds, tested",
     ]
