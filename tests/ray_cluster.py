@@ -22,9 +22,10 @@ RUNNING = "ray::attend"
 
 
 class Nodes(NamedTuple):
-    """Three nodes, and each one's folder for temporary files. The first has the cluster's head and does no runs."""
+    """Three nodes, of so many CPUs, and each one's folder for temporary files. The first has the cluster's head and does no runs."""
 
     cluster: Any
+    cpus: int
     folders: list[Path]
 
     @property
@@ -36,11 +37,11 @@ class Nodes(NamedTuple):
         """Kill a node, with all that runs there."""
         self.cluster.remove_node(min(self.cluster.worker_nodes, key=id), allow_graceful=False)
 
-    def add(self, cpus: int) -> None:
+    def add(self, *, head: bool = False) -> None:
         """Add a node."""
         self.folders.append(Path(tempfile.mkdtemp(prefix="node-")))
         own = {"TMPDIR": str(self.folders[-1]), "BENCH_CORES_DIR": str(self.folders[-1])}
-        self.cluster.add_node(num_cpus=cpus, include_dashboard=False, env_vars=own)
+        self.cluster.add_node(num_cpus=0 if head else self.cpus, include_dashboard=False, env_vars=own)
 
     def running(self) -> list[psutil.Process]:
         """Return the processes of the tasks that attend to runs now."""
@@ -49,15 +50,16 @@ class Nodes(NamedTuple):
 
 
 @contextmanager
-def cluster(**variables: str) -> Iterator[Nodes]:
+def cluster(cpus: int = 1, **variables: str) -> Iterator[Nodes]:
     """Start it; its processes have these variables in their environment. Left, nothing of it stays."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"RAY_USAGE_STATS_ENABLED": "0", **variables}.items():
             patch.setenv(name, value)
-        nodes = Nodes(Cluster(), [])
+        nodes = Nodes(Cluster(), cpus, [])
         try:
-            for cpus in (0, 1, 1):
-                nodes.add(cpus)
+            nodes.add(head=True)
+            for _ in range(2):
+                nodes.add()
             yield nodes
         finally:
             ray.shutdown()

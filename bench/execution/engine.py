@@ -44,7 +44,7 @@ class Engine(Protocol):
 
 
 class Settings(Protocol):
-    """An engine as a person asked for it: nothing is started, and nobody asked, before it is opened."""
+    """An engine as a person asked for it: nothing is started, and nobody asked, before its hardware or itself is."""
 
     def hardware(self, device: Device | Literal["auto"], dtype: Dtype | Literal["auto"]) -> tuple[Device, Dtype]:
         """Return the device and the precision of the runs.

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,25 +25,20 @@ from methods.registry import _registered
 pytest.importorskip("ray", reason="Ray isn't installed: pip install -e '.[ray]'")
 
 import ray
-from ray.cluster_utils import Cluster
+import ray_cluster
 
 from bench.execution import ray_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ray_cluster import Nodes
+
     from bench.store.record import Record
 
 METHODS = ("head", "ia3", "leaves")
 GRID = 6
 STUDY = ["run", "--device", "cpu", "--dtype", "fp32", "--max-steps", "2", "--threads", "1", "--no-baseline"]
-
-
-class Nodes(NamedTuple):
-    """A cluster of three nodes, each with folders of its own, as on machines of their own; the first does no runs."""
-
-    cluster: Any
-    folders: list[Path]
 
 
 class Stages(NamedTuple):
@@ -66,20 +59,9 @@ class Stages(NamedTuple):
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     site = misbehaving.install(tmp_path_factory.mktemp("site"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(site))
+    with pytest.MonkeyPatch.context() as patch, ray_cluster.cluster(PYTHONPATH=str(site)) as nodes:
         patch.syspath_prepend(str(site))
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        cluster, folders = Cluster(), []
-        for cpus in (0, 1, 1):
-            folders.append(Path(tempfile.mkdtemp(prefix="node-")))
-            own = {"TMPDIR": str(folders[-1]), "BENCH_CORES_DIR": str(folders[-1])}
-            cluster.add_node(num_cpus=cpus, include_dashboard=False, env_vars=own)
-        yield Nodes(cluster, folders)
-        ray.shutdown()
-        cluster.shutdown()
-    for folder in folders:
-        shutil.rmtree(folder)
+        yield nodes
     for name in misbehaving.NAMES:
         _registered.pop(name, None)
 
@@ -99,7 +81,7 @@ def stages(nodes: Nodes, gpt2: Path, texts: Path, tmp_path_factory: pytest.TempP
     def started(self: View, job: Any) -> None:
         begun.append(job.spec.uid)
         if len(begun) == 2:  # one on each node
-            nodes.cluster.remove_node(next(iter(nodes.cluster.worker_nodes)), allow_graceful=False)
+            nodes.kill()
 
     def noted_end(self: View, job: Any, record: Record) -> None:
         ended[record.uid] += 1
@@ -108,7 +90,7 @@ def stages(nodes: Nodes, gpt2: Path, texts: Path, tmp_path_factory: pytest.TempP
         lost.append(run.job.spec.uid)
         return lose(self, run, error)
 
-    on_ray = ["--engine", "ray", "--engine-set", f"address={nodes.cluster.address}", "--rerun", "missing"]
+    on_ray = [*nodes.options, "--rerun", "missing"]
     lose = ray_engine.Ray._lost
     with pytest.MonkeyPatch.context() as patch:
         local = run("local", "--no-timing")
