@@ -22,7 +22,7 @@ RUNNING = "ray::attend"
 
 
 class Nodes(NamedTuple):
-    """Three nodes, of so many CPUs, and each one's folder for temporary files. The first has the cluster's head and does no runs."""
+    """Three nodes, two with so many CPUs and one, the head, that does no runs; and each one's temporary files."""
 
     cluster: Any
     cpus: int

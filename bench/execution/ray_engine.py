@@ -206,7 +206,7 @@ class Ray:
         texts = self._packed(name, [path for path in sorted(job.scratch.iterdir()) if path.is_file()])
         if whole is not None:
             texts = replace(texts, name=f"{name}-{job.spec.uid}")
-            asked = {name: whole["Resources"]["CPU"] if name == "CPU" else 1.0 for name in asked}
+            asked = {kind: whole["Resources"]["CPU"] if kind == "CPU" else 1.0 for kind in asked}
         self._names.add(texts.name)
         ref = job.spec.backbone
         model = self._packed(f"backbone-{ref.revision}", backbone.files(Path(ref.folder)))
