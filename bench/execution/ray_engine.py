@@ -245,10 +245,10 @@ class Ray:
                     over.append((run, message))
                 elif isinstance(message, Begun):
                     self._began(run, message)
-                elif isinstance(message, Waiting):
-                    self.results.events.waiting([])
-                else:
+                elif not isinstance(message, Waiting):
                     self.results.events.progressed(run.job, message)
+                elif not self._shown:
+                    self.results.events.waiting([])
         for run, ended in over:
             self._running.remove(run)
             self._rest_until = 0.0
