@@ -264,13 +264,20 @@ Timing = Annotated[
     ),
 ]
 Engine = Annotated[
-    Literal["local", "slurm"],
-    _engine(help="What does the runs: this machine, or workers that are submitted to Slurm (docs/scaling.md)."),
+    Literal["local", "slurm", "ray"],
+    _engine(
+        help="What does the runs: this machine, workers that are submitted to Slurm, or tasks on a Ray cluster "
+        "(docs/scaling.md)."
+    ),
 ]
-Workers = Annotated[int | None, _engine(min=1, help="Workers to submit. Default: 4.")]
+Workers = Annotated[int | None, _engine(min=1, help="Workers to submit to Slurm. Default: 4.")]
 EngineSet = Annotated[
     list[str] | None,
-    _engine("--engine-set", metavar="NAME=VALUE", help="What each worker asks Slurm for. Repeat it for several."),
+    _engine(
+        "--engine-set",
+        metavar="NAME=VALUE",
+        help="What each worker asks Slurm for; of Ray, address=HOST:PORT. Repeat it for several.",
+    ),
 ]
 EngineFile = Annotated[Path | None, _engine(metavar="FILE", help="The same settings as a YAML file.")]
 Results = Annotated[Path | None, _place(metavar="DIR", help="Store for the records. Default: results/PRESET.")]

@@ -48,7 +48,8 @@ if TYPE_CHECKING:
 
 _MIB = 1024**2
 _PIPED_WIDTH = 160
-NO_CORES = "waiting for cores: other studies of yours on this machine have them"
+_DAY_S = 86_400
+NO_CORES = "waiting for cores: other studies of yours have them"
 
 
 def _console() -> Console:

@@ -152,15 +152,10 @@ class Execution:
             if not self._running:
                 self.results.events.waiting([])
             return False
-        for job in list(waiting):
-            if self.results.owner.claim(job.spec.uid):
-                waiting.remove(job)
-                if not self.results.done_by_another(job):
-                    self._start(job, lease)
-                    return True
-                self.results.owner.release(job.spec.uid)
-            elif self.results.done_by_another(job):
-                waiting.remove(job)
+        job = self.results.claim_first(waiting)
+        if job is not None:
+            self._start(job, lease)
+            return True
         lease.release()
         self._rest_until = time.monotonic() + _POLL_S
         if waiting and not self._running:

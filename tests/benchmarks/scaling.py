@@ -1,4 +1,4 @@
-"""What several runs at once are worth: python tests/benchmarks/scaling.py local, or slurm
+"""What several runs at once are worth: python tests/benchmarks/scaling.py local, or slurm, or ray
 
 Both sides of each ratio run right after each other on one machine, which has to be quiet; five minutes on two cores.
 `--runs` and `--steps` make it short, to try it. It prints the table of docs/scaling.md.
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+import ray_cluster  # noqa: E402
 import slurm_cluster  # noqa: E402
 from commands import add_package, environment  # noqa: E402
 from small import save_model, write_texts  # noqa: E402
@@ -131,6 +132,39 @@ def slurm(
         begun,
         killed,
     )
+
+
+@app.command()
+def ray(
+    runs: Annotated[int, typer.Option(min=10, help="Runs of the study, each as small as can be.")] = 1000,
+) -> None:
+    """Many tiny runs on a real Ray cluster of three nodes that is started here: none is lost or done twice.
+
+    A process that attends to a run is killed, and later a node, in whose place another comes.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        told = {"PYTHONPATH": str(work / "site"), "NOTES": str(work / "notes")}
+        with ray_cluster.cluster(**told) as nodes:
+            study = _start_tiny(work, runs, {}, *nodes.options)
+            _wait_for_records(study, work / "store", runs // 4)
+            nodes.running()[0].kill()
+            _wait_for_records(study, work / "store", runs // 2)
+            nodes.kill()
+            nodes.add()
+            killed = time.time()
+            seconds = _wait([study], work)
+        records = _records(work / "store")
+        begun = [line.split() for line in (work / "notes").read_text().splitlines()]
+    _tell(f"{runs} tiny runs on Ray, 2 of 3 nodes do runs; {seconds:.0f} s", runs, records, begun, killed)
+
+
+def _wait_for_records(study: subprocess.Popen[bytes], store: Path, count: int) -> None:
+    """Return as soon as so many records are there. Raises RuntimeError where the study ends before."""
+    while len(list(store.glob("*.json"))) < count:
+        if study.poll() is not None:
+            raise RuntimeError("the study ended before a node could be killed")
+        time.sleep(0.1)
 
 
 def _start_tiny(work: Path, runs: int, variables: dict[str, str], *engine: str) -> subprocess.Popen[bytes]:
