@@ -44,6 +44,7 @@ SETTINGS = {
     "device": "device",
     "protocol": "protocol",
     "tested_epoch": "tested epoch",
+    "selected_by": "best epoch by",
 }
 
 
