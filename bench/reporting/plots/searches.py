@@ -232,7 +232,7 @@ def _draw_budget(searched: Sequence[Tuned]) -> Figure:
             look = {"color": drawing.GREY, "linewidth": 0.6, "alpha": 0.6, "zorder": 1, "label": more}
         trials.plot(range(len(best)), best, **look)
         seconds.plot(spent, best, **look)
-    trials.set_title("Expected best validation accuracy, %")
+    trials.set_title("Validation accuracy to expect, %")
     trials.set_xlabel("Trials beside the default")
     seconds.set_xlabel("Seconds of training (log scale)")
     seconds.set_xscale("log")
@@ -274,7 +274,7 @@ def _interactive_budget(searched: Sequence[Tuned]) -> str:
         "xaxis2": {"title": {"text": "Seconds of training"}, "type": "log"},
         "yaxis": {},
         "yaxis2": {"matches": "y"},
-        "annotations": [drawing.heading(0, "Expected best validation accuracy, %")],
+        "annotations": [drawing.heading(0, "Validation accuracy to expect, %")],
     }
     return drawing.plotly(data, layout, height=300, entries=len(outstanding))
 
