@@ -255,6 +255,7 @@ def bench_command(methods: tuple[str, ...], epochs: int, folder: Path) -> tuple[
     command += ["--set", "lora.alpha=32"] if "lora" in methods else []
     command += ["--batch-size", str(BATCH_SIZE), "--max-length", str(MAX_LENGTH)]
     command += ["--model", str(folder / "model"), "--data", str(folder / "texts"), "--results", results]
+    command += ["--no-baseline"]  # Trainer's side has none either
     begin = time.perf_counter()
     in_process(*command)
     seconds = time.perf_counter() - begin

@@ -38,6 +38,7 @@ def harness(method: str, seeds: int, data: Path | None, folder: Path) -> list[fl
     command += ["--seeds", ",".join(map(str, range(seeds))), "--results", str(folder / f"bench-{method}")]
     command += ["--set", "lora.alpha=32"] if method == "lora" else []
     command += ["--data", str(data)] if data else []
+    command += ["--no-baseline", "--no-timing"]
     subprocess.run(command, cwd=ROOT, check=True)
     records = [json.loads(file.read_text(encoding="utf-8")) for file in (folder / f"bench-{method}").glob("*.json")]
     return [record["quality"]["test"]["accuracy"] for record in records if record["seed"] < seeds]
