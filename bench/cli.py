@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
@@ -52,6 +51,8 @@ python -m bench run --methods core,orthogonal --preset demo
 python -m bench run --methods lora --set lora.alpha=8,32,128 --set lora.r=4,8 --dry-run
 
 python -m bench run --preset demo --methods all --jobs auto
+
+python -m bench run --preset demo --engine slurm --workers 8 --engine-set partition=gpu --engine-set time=60
 
 python -m bench run --data my-texts/ --category speech,novel --epochs 5
 
@@ -129,8 +130,8 @@ def _option(panel: str) -> Any:  # noqa: ANN401
     return partial(typer.Option, rich_help_panel=panel)
 
 
-_compare, _search, _source, _training, _place = map(
-    _option, ("What to compare", "The search", "Data and model", "Training", "Where and how to run")
+_compare, _search, _source, _training, _place, _engine = map(
+    _option, ("What to compare", "The search", "Data and model", "Training", "Where and how to run", "On a cluster")
 )
 
 StudyFile = Annotated[
@@ -264,6 +265,16 @@ Timing = Annotated[
         help="Where runs shared the machine, run the first seed of each variant again by itself, for speed and memory.",
     ),
 ]
+Engine = Annotated[
+    Literal["local", "slurm"],
+    _engine(help="What does the runs: this machine, or workers that are submitted to Slurm (docs/scaling.md)."),
+]
+Workers = Annotated[int | None, _engine(min=1, help="Workers to submit. Default: 4.")]
+EngineSet = Annotated[
+    list[str] | None,
+    _engine("--engine-set", metavar="NAME=VALUE", help="What each worker asks Slurm for. Repeat it for several."),
+]
+EngineFile = Annotated[Path | None, _engine(metavar="FILE", help="The same settings as a YAML file.")]
 Results = Annotated[Path | None, _place(metavar="DIR", help="Store for the records. Default: results/PRESET.")]
 Rerun = Annotated[
     Literal["missing", "failed", "all", "none"],
@@ -282,8 +293,7 @@ SaveAdapters = Annotated[Path | None, _place(metavar="DIR", help="Save each run'
 
 _AS_GIVEN = (
     *("preset", "model", "data", "train_size", "epochs", "max_steps", "batch_size", "max_length", "device", "dtype"),
-    *("feature_cache", "results", "rerun", "checkpoint", "save_adapters", "baseline", "threads", "runs_per_gpu"),
-    "timing",
+    *("feature_cache", "results", "rerun", "checkpoint", "save_adapters", "baseline", "timing"),
 )
 _KEYS = {"chosen": "methods"}
 """Parameters that have another name than a study file's key."""
@@ -292,6 +302,7 @@ _KEYS = {"chosen": "methods"}
 def _request(given: Mapping[str, Any]) -> study.Request:
     """Return what was asked for by the parameters, by name, that `run` and `tune` have in common."""
     from bench import study
+    from bench.execution import engine, slots
 
     chosen = _names(given["chosen"]) or ()
     if hint := renamed(chosen):
@@ -305,7 +316,13 @@ def _request(given: Mapping[str, Any]) -> study.Request:
         categories=_names(given["category"]),
         reading=_reading(*reading),
         timeout_s=_duration(given["timeout"]),
-        jobs=_jobs(given["jobs"]),
+        engine=engine.settings(
+            given["engine"],
+            slots.Placing(_jobs(given["jobs"]), given["threads"], given["runs_per_gpu"], given["timing"]),
+            given["workers"],
+            given["engine_set"] or (),
+            given["engine_file"],
+        ),
     )
 
 
@@ -315,19 +332,17 @@ def _typed(ctx: typer.Context) -> set[str]:
     return {_KEYS.get(name, name) for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
 
-def _requests(found: studyfile.Study | None, asked: study.Request, typed: set[str]) -> list[study.Request]:
-    """Return what a study file asks for, with what the command line says on top; without a file that alone."""
-    if found is None:
-        return [asked]
-    if found.told.timeout is not None and "timeout" not in typed:
-        asked = replace(asked, timeout_s=_duration(found.told.timeout))
-    return found.requests(asked, typed)
-
-
 def _study_file(path: Path | None) -> studyfile.Study | None:
     from bench import studyfile
 
     return None if path is None else studyfile.read(path)
+
+
+def _requests(found: studyfile.Study | None, given: Mapping[str, Any], typed: set[str]) -> list[study.Request]:
+    """Return what a study file asks for, with what the command line says on top; without a file that alone."""
+    if found is None:
+        return [_request(given)]
+    return found.requests(_request({**given, **found.options(typed)}), typed)
 
 
 @app.command(epilog=RUN_EXAMPLES)
@@ -358,6 +373,10 @@ def run(
     threads: Threads = None,
     runs_per_gpu: RunsPerGpu = 1,
     timing: Timing = True,
+    engine: Engine = "local",
+    workers: Workers = None,
+    engine_set: EngineSet = None,
+    engine_file: EngineFile = None,
     results: Results = None,
     rerun: Rerun = "failed",
     timeout: Timeout = None,
@@ -374,7 +393,7 @@ def run(
     given = locals()
     from bench import study
 
-    requests = _requests(_study_file(file), _request(given), _typed(ctx))
+    requests = _requests(_study_file(file), given, _typed(ctx))
     if dry_run:
         tasks = [f"{one.data or 'the preset’s texts'} · {one.model or 'its backbone'}" for one in requests]
         console.grid(requests[0].variants(), requests[0].seeds, tasks)
@@ -459,6 +478,10 @@ def tune(
     threads: Threads = None,
     runs_per_gpu: RunsPerGpu = 1,
     timing: Timing = True,
+    engine: Engine = "local",
+    workers: Workers = None,
+    engine_set: EngineSet = None,
+    engine_file: EngineFile = None,
     results: Results = None,
     rerun: Rerun = "failed",
     timeout: Timeout = None,
@@ -484,7 +507,7 @@ def tune(
     }
     how = found.searching(how, typed) if found else how
     how["budget_s"] = _duration(how.pop("budget"), "--budget")
-    tasks = [search.Tuning(request=one, **how) for one in _requests(found, _request(given), typed)]
+    tasks = [search.Tuning(request=one, **how) for one in _requests(found, given, typed)]
     if dry_run:
         for line in search.announced(tasks[0], len(tasks)):
             console.say(line)

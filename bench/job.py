@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.store.record import Compute, Epoch, Memory, Parameters, Part, Quality, RunError, Speed, Status
@@ -21,16 +21,16 @@ class Job:
     """One run for one process. `scratch` is its task's folder, for what runs share and leave to each other.
 
     `adapter` is where the run leaves its adapter, and `checkpoint` where it leaves what it needs to go on, after each
-    epoch of at least `checkpoint_after_s` seconds; None where nobody asked for it. `cores` and `gpu`, what
-    CUDA_VISIBLE_DEVICES is to be, are its own while it runs; none of either: the run isn't kept to any. `task` names
-    the texts and the backbone to a person where the study has several.
+    epoch of at least `checkpoint_after_s` seconds; None where nobody asked for it. The engine says with how many
+    `threads` it runs. `cores` and `gpu`, what CUDA_VISIBLE_DEVICES is to be, are its own while it runs; none of either:
+    the run isn't kept to any. `task` names the texts and the backbone to a person where the study has several.
     """
 
     spec: RunSpec
     styles: tuple[str, ...]
     scratch: Path
     adapter: Path | None
-    threads: int
+    threads: int = 1
     checkpoint: Path | None = None
     checkpoint_after_s: float = 0.0
     cores: tuple[int, ...] = ()
@@ -46,6 +46,10 @@ class Job:
     def predictions(self) -> Path:
         """Where the run leaves its predictions for the store."""
         return self.scratch / f"{self.spec.uid}.parquet"
+
+    def within(self, scratch: Path) -> Job:
+        """Return the same job where it is given another scratch folder, with the same in it."""
+        return replace(self, scratch=scratch, adapter=self.adapter and scratch / self.adapter.name)
 
 
 def examples_path(scratch: Path) -> Path:

@@ -15,7 +15,7 @@ import methods
 from bench import console, resume
 from bench.data import SPLITS, DataOptions, Splits, overview, text_hashes, tokenise
 from bench.errors import UsageError
-from bench.execution import baseline, child, execute, slots
+from bench.execution import baseline, child, engine, results
 from bench.job import Job, examples_path
 from bench.machine import cores, facts
 from bench.model import backbone
@@ -74,10 +74,8 @@ class Request:
     timeout_s: float | None = None
     checkpoint: Literal["auto", "on", "off"] = "auto"
     baseline: bool = True
-    jobs: int | Literal["auto"] = 1
-    threads: int | None = None
-    runs_per_gpu: int = 1
     timing: bool = True
+    engine: engine.Settings = field(default_factory=engine.settings)
 
     def variants(self, learning_rates: LearningRates | None = None) -> list[Variant]:
         """Unfold methods and sweeps; what is wrong with them is raised here, before any text is read.
@@ -166,8 +164,7 @@ def prepare(
     miss, a title and a text.
     """
     request.variants()
-    device = facts.resolve_device(request.device)
-    slots.slots(1 if request.jobs == "auto" else request.jobs, request.threads, request.runs_per_gpu, device)
+    device, dtype = request.engine.hardware(request.device, request.dtype)
     sources = resolve(
         *(request.preset, request.model, request.data, request.categories, request.train_size, request.reading)
     )
@@ -182,7 +179,7 @@ def prepare(
         max_steps=request.max_steps,
         batch_size=request.batch_size or sources.defaults.batch_size,
         max_length=_max_length(request, sources, [*chosen, *also]),
-        dtype=facts.resolve_dtype(request.dtype, device),
+        dtype=dtype,
         device=device,
         feature_cache=request.feature_cache,
     )
@@ -353,24 +350,23 @@ def _run(tasks: Sequence[Prepared], plan: resume.Plan, damaged: Sequence[Path], 
         for number, task in enumerate(tasks, start=1):
             todo = _of(task, plan.todo)
             if todo or _of(task, untimed):
-                scratch = owner.folder / f"task-{number}"
-                scratch.mkdir()
-                ready.append(_ready(task, task.name if len(tasks) > 1 else "", todo, scratch, request))
+                label = task.name if len(tasks) > 1 else ""
+                ready.append(_ready(task, label, todo, owner.folder / f"task-{number}", request))
         jobs = [job for one in ready for job in one.jobs]
-        placed = _placed(jobs, request, tasks[0].study.training.device)
-        shared = {one.scratch: _shared(one, _baseline(one, placed.cores, request)) for one in ready}
-        view = console.view(len(jobs))
-        execution = execute.Execution(
-            *(shared, Store(store.folder, aside=owner.folder), owner, view, plan.known),
-            *(request.timeout_s, request.save_adapters, placed.cores, placed.at_once),
+        shared = {one.scratch.name: _shared(one, _baseline(one, request)) for one in ready}
+        view = console.view(len(jobs), _to_time(plan, request))
+        found = results.Results(
+            *(shared, facts.command_line(), Store(store.folder, aside=owner.folder), owner, view, plan.known),
+            adapters=request.save_adapters,
         )
         try:
-            with view:
-                execution.run([replace(job, threads=placed.threads) for job in jobs])
-                specs = _first_seeds(plan.runs, {**plan.known, **execution.records}) if request.timing else []
+            with view, request.engine.open(found, request.timeout_s) as doing:
+                if jobs:
+                    doing.run(jobs)
+                specs = _first_seeds(plan.runs, {**plan.known, **found.records}) if request.timing else []
                 if specs:
-                    execution.time_alone(_timing_jobs(ready, specs, owner.folder / "timing", request))
-                return execution.records
+                    doing.time_alone(_timing_jobs(ready, specs, request))
+                return found.records
         except KeyboardInterrupt:
             console.say(f"Stopped after {view.done} of {len(jobs)} runs. The same command goes on with the rest.")
             raise
@@ -382,7 +378,7 @@ def _of(task: Prepared, specs: Sequence[RunSpec]) -> list[RunSpec]:
 
 
 def _ready(task: Prepared, label: str, todo: Sequence[RunSpec], scratch: Path, request: Request) -> _Ready:
-    """Tokenise a task's texts and leave in its scratch folder what its runs read."""
+    """Tokenise a task's texts and leave in its scratch folder, which is made, what its runs read."""
     model = task.sources.backbone
     contents, tokenizer = backbone.contents(model), backbone.tokenizer(model)
     with console.progress("tokenising") as watch:
@@ -397,38 +393,14 @@ def _ready(task: Prepared, label: str, todo: Sequence[RunSpec], scratch: Path, r
     return _Ready(task, label, scratch, jobs, contents, splits.truncated)
 
 
-def _timing_jobs(ready: Sequence[_Ready], specs: Sequence[RunSpec], folder: Path, request: Request) -> list[Job]:
+def _timing_jobs(ready: Sequence[_Ready], specs: Sequence[RunSpec], request: Request) -> list[Job]:
     """Return jobs in scratch folders of their own, else they would be charged what other runs computed and kept."""
     found: list[Job] = []
     for one in ready:
         if mine := _of(one.task, specs):
-            apart = folder / one.scratch.name
-            apart.mkdir(parents=True)
+            apart = one.scratch.with_name(f"{one.scratch.name}-timing")
             found += _jobs(one.task, one.label, mine, Splits.load(one.scratch), apart, request)
     return found
-
-
-def _placed(jobs: Sequence[Job], request: Request, device: Literal["cpu", "cuda"]) -> slots.Slots:
-    """How many runs at once, and where; `--jobs auto` measures that on a CPU, and says what it found."""
-
-    def places(at_once: int | None) -> slots.Slots:
-        return slots.slots(at_once, request.threads, request.runs_per_gpu, device)
-
-    if request.jobs != "auto" or not jobs:
-        return places(1 if request.jobs == "auto" else request.jobs)
-    if device == "cuda":
-        chosen, why = places(None), f"{request.runs_per_gpu} on each GPU"
-    else:
-        numbers = cores.usable()
-        doing = console.busy("measuring how many runs at once are quickest")
-        with cores.Cores(numbers).wait(len(numbers), tell=_wait_for_cores), doing:
-            rates = slots.rates(jobs, numbers, request.threads)
-        chosen = places(slots.quickest(rates))
-        why = ", ".join(f"{count} at once: {rate:.1f} steps/s" for count, rate in rates.items())
-    runs = "1 run" if chosen.at_once == 1 else f"{chosen.at_once} runs"
-    threads = "1 thread" if chosen.threads == 1 else f"{chosen.threads} threads"
-    console.say(f"--jobs auto: {runs} at once, {threads} each ({why or 'there was nothing to measure'}).")
-    return chosen
 
 
 def _wait_for_cores() -> None:
@@ -438,6 +410,16 @@ def _wait_for_cores() -> None:
 def _untimed(plan: resume.Plan, request: Request) -> list[RunSpec]:
     """Return the runs that there are and have still to be timed by themselves."""
     return _first_seeds(plan.runs, plan.known) if request.timing and request.rerun != "none" else []
+
+
+def _to_time(plan: resume.Plan, request: Request) -> set[str]:
+    """Name the variants that are timed by themselves unless one of the runs to come has the machine to itself."""
+    if not request.timing:
+        return set()
+    todo = {spec.uid for spec in plan.todo}
+    kept = {uid: record for uid, record in plan.known.items() if uid not in todo and record.speed is not None}
+    timed = {spec.variant.label for spec in plan.runs if spec.uid in kept and alone(kept[spec.uid])}
+    return {spec.variant.label for spec in plan.runs if spec.search is None} - timed
 
 
 def _first_seeds(runs: Sequence[RunSpec], records: Mapping[str, Record]) -> list[RunSpec]:
@@ -477,10 +459,14 @@ def _set_aside(store: Store, owner: Owner, damaged: Sequence[Path]) -> None:
 def _jobs(
     prepared: Prepared, label: str, specs: Sequence[RunSpec], splits: Splits, scratch: Path, request: Request
 ) -> list[Job]:
-    """Write down what all runs read, and return a job for each run. Raises UsageError where the store refuses."""
+    """Write down what all runs read, in a new folder, and return a job for each run.
+
+    Raises UsageError where the store refuses.
+    """
     test = prepared.corpus.frames["test"]
     examples = test.assign(text_hash=text_hashes(test))[EXAMPLE_COLUMNS]
     try:
+        scratch.mkdir()
         if any(spec.search for spec in specs):
             splits.without_test().save(scratch)  # what a search can't read, it can't have chosen by
         else:
@@ -495,7 +481,6 @@ def _jobs(
             styles=prepared.corpus.styles,
             scratch=scratch,
             adapter=scratch / f"{spec.uid}-adapter" if request.save_adapters else None,
-            threads=request.threads or facts.threads(),
             checkpoint=None if request.checkpoint == "off" else checkpoints / f"{spec.uid}.safetensors",
             checkpoint_after_s=LONG_EPOCH_S if request.checkpoint == "auto" else 0.0,
             task=label,
@@ -504,7 +489,7 @@ def _jobs(
     ]
 
 
-def _baseline(ready: _Ready, machine: cores.Cores, request: Request) -> Baseline | None:
+def _baseline(ready: _Ready, request: Request) -> Baseline | None:
     """Return what the store has, else compute the baseline and keep it; None, with a warning, where that fails.
 
     A search looks at no test split, nor does its baseline.
@@ -522,7 +507,7 @@ def _baseline(ready: _Ready, machine: cores.Cores, request: Request) -> Baseline
     corpus, threads = baseline.sampled(ready.task.corpus), facts.threads()
     doing = f"baseline: character n-grams of {len(corpus.frames['train']):,} train passages"
     try:
-        with machine.wait(threads, tell=_wait_for_cores) as lease, console.busy(doing):
+        with cores.Cores(cores.usable()).wait(threads, tell=_wait_for_cores) as lease, console.busy(doing):
             found = baseline.compute(corpus, ready.scratch, threads, lease.cores)
         kept.put(folder, fingerprint, found, aside=ready.scratch)
     except (baseline.Failed, OSError) as error:
@@ -533,9 +518,9 @@ def _baseline(ready: _Ready, machine: cores.Cores, request: Request) -> Baseline
     return figures
 
 
-def _shared(ready: _Ready, figures: Baseline | None) -> execute.Shared:
+def _shared(ready: _Ready, figures: Baseline | None) -> results.Shared:
     corpus, study, contents = ready.task.corpus, ready.task.study, ready.contents
-    return execute.Shared(
+    return results.Shared(
         backbone=Backbone(
             name=study.backbone.name,
             source=study.backbone.source,
@@ -561,7 +546,6 @@ def _shared(ready: _Ready, figures: Baseline | None) -> execute.Shared:
             label=corpus.label,
             group=corpus.group,
         ),
-        environment=facts.environment(study.training.device, facts.command_line()),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 EDGE = "▲"
 SETTINGS_SHOWN = 80
 _MOST_NAMED = 6
+_LITTLE_KNOWN = (
+    " One search of a method says little about what another would choose, so among many methods only large differences "
+    "are sure in that sense."
+)
 
 
 def section(layout: Layout, prefix: str, *, draw: bool) -> list[Section]:
@@ -45,7 +50,8 @@ def _compared(layout: Layout, prefix: str, *, draw: bool) -> list[Section]:
     found = layout.analysis.tuned
     if not found:
         return []
-    blocks: list[Block] = [paragraph(_introduction(found)), results(found), *_worth(found), *_warnings(found)]
+    blocks: list[Block] = [paragraph(_introduction(found)), results(found), *_worth(found), *_chain(layout)]
+    blocks += _warnings(found)
     if draw:
         from bench.reporting.plots import searches as plots  # matplotlib takes a second to import
 
@@ -58,6 +64,37 @@ def _compared(layout: Layout, prefix: str, *, draw: bool) -> list[Section]:
         said += "order; of seconds, those of training."
         blocks += [paragraph(strong("With a smaller budget."), f" {said}"), table]
     return [Section("Tuned settings", tuple(blocks))]
+
+
+def _chain(layout: Layout) -> list[Paragraph]:
+    given, searched = layout.analysis.tuned_chain, layout.analysis.searched_chain
+    if given is None:
+        return []
+    said = [words.chain(given, layout.label, "tuned methods", "given the chosen settings")]
+    if searched is not None and len(searched.places) < 2:
+        said.append(paragraph("With the search counted, no two of them are told apart.", _LITTLE_KNOWN))
+    elif searched is not None:
+        counted = f"With the search counted, {count(len(searched.places))} groups are told apart: "
+        said.append(paragraph(counted, *words.row(searched.places, layout.label), ".", _LITTLE_KNOWN))
+    return said
+
+
+def given(layout: Layout) -> list[Paragraph]:
+    """Say beside verdicts of a tuned store's variants what they leave out, and how much that is; else nothing."""
+    analysis = layout.analysis
+    searched = [one for one in analysis.tuned if one.search.space and one.place is not None]
+    if not searched:
+        return []
+    said = " They say which of these settings is better, and leave out that another search would have chosen others."
+    ratios = [
+        (one.interval.high - one.interval.low) / (alone.high - alone.low)
+        for one in searched
+        if one.counted and one.interval and (alone := analysis.accuracy[one.place or 0]) and alone.high > alone.low
+    ]
+    if ratios:
+        said += f" With the search counted, a method's interval is {statistics.median(ratios):.1f} times as wide, in "
+        said += "the median over methods: see Tuned settings."
+    return [paragraph(strong("These verdicts are given the settings that were chosen."), said)]
 
 
 def _introduction(found: Sequence[Tuned]) -> str:

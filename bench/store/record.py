@@ -245,7 +245,10 @@ class Speed(Part):
     eval_tokens_per_s: float | None = None
     eval_samples_per_s: float | None = None
     eval_merged_tokens_per_s: float | None = None
-    exclusive: bool | None = Field(default=None, description="whether no other run was on the machine; null: long ago")
+    exclusive: bool | None = Field(
+        default=None,
+        description="whether no other run was on the machine, and it had a lone run's threads; null: long ago",
+    )
     neighbours: int | None = Field(default=None, description="the most other runs at once on the machine meanwhile")
     threads: int | None = Field(default=None, description="with which these times were taken")
 
@@ -311,7 +314,11 @@ class Record(Part):
     speed: Speed | None = None
     memory: Memory | None = None
     compute: Compute | None = None
-    notes: list[str] = Field(default=[], description="a line for each figure of a good run that is null as it failed")
+    notes: list[str] = Field(
+        default=[],
+        description="a line for each figure of a good run that is null as it failed, and for predictions that differed "
+        "when it was timed again",
+    )
     environment: Environment
     checksum: str | None = None
 

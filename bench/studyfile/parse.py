@@ -35,8 +35,9 @@ COMPARED = (
 """What only the file says: it is what its tasks are."""
 _AS_STATED = (
     *("preset", "epochs", "max_steps", "batch_size", "max_length", "device", "dtype", "feature_cache", "baseline"),
-    *("jobs", "threads", "runs_per_gpu", "timing", "results", "rerun", "checkpoint", "save_adapters"),
+    *("timing", "results", "rerun", "checkpoint", "save_adapters"),
 )
+_AS_OPTIONS = ("jobs", "threads", "runs_per_gpu", "timeout", "engine", "workers")
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,25 @@ class Study:
     told: StudyFile
     lines: _Lines
 
+    def options(self, given: Collection[str]) -> dict[str, Any]:
+        """Return what the file states of how and where to run, but for what was `given` on the command line.
+
+        It is as it would stand there, by the names of `bench run`'s parameters.
+        """
+        told = self.told
+        stated = {key: getattr(told, key) for key in _AS_OPTIONS}
+        if told.jobs is not None:
+            stated["jobs"] = str(told.jobs)
+        if told.engine_set is not None:
+            stated["engine_set"] = [f"{name}={value}" for name, value in told.engine_set.items()]
+        return {key: value for key, value in stated.items() if value is not None and key not in given}
+
     def requests(self, asked: Request, given: Collection[str]) -> list[Request]:
         """Return a request for each of the file's texts with each of its backbones, all for one store.
 
-        `asked` is what the command line says, or its defaults; what was `given` there, by the file's keys, takes the
-        place of what the file states. Settings for another METHOD.FIELD than the file's are added. Raises UsageError
-        for what only the file may say.
+        `asked` is what the command line says, or its defaults, with `options`; what was `given` there, by the file's
+        keys, takes the place of what the file states. Settings for another METHOD.FIELD than the file's are added.
+        Raises UsageError for what only the file may say.
         """
         for key in COMPARED:
             if key in given:
@@ -230,7 +244,7 @@ def _why(error: ErrorDetails) -> str:
         "string_type": "expected a text",
         "invalid_key": "expected a key's name",
         "path_type": "expected a folder's name",
-        "dict_type": "expected keys such as lora.alpha",
+        "dict_type": f"expected keys such as {'time' if 'engine_set' in error['loc'] else 'lora.alpha'}",
         "too_short": "it is empty; leave it out for the default",
         "missing": "it is missing",
         "model_type": f"expected {_FORMS[_part(error['loc'])]}",

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from bench.data import SPLITS, DataOptions
+from bench.execution.engine import Name  # noqa: TC001
 from bench.resume import Rerun  # noqa: TC001
 from bench.spec import LARGEST_SEED
 from bench.store.metrics import METRICS
@@ -126,6 +127,9 @@ class StudyFile(Part):
     threads: Whole | None = None
     runs_per_gpu: Whole | None = None
     timing: Truth | None = None
+    engine: Name | None = None
+    workers: Whole | None = None
+    engine_set: dict[str, Any] | None = None
     results: Path | None = None
     rerun: Rerun | None = None
     timeout: Duration | None = None

@@ -47,8 +47,8 @@ methods: [core]
 # set:
 #   lora.alpha: [8, 32, 128]
 
-# Each seed repeats the whole grid.
-seeds: [0, 1, 2]
+# Each seed repeats the whole grid. bench tune tests what it found with 1 to 5, where none are given.
+# seeds: [0, 1, 2]
 
 # Also compare with logistic regression on character n-grams.
 # baseline: true
@@ -67,6 +67,9 @@ seeds: [0, 1, 2]
 # threads: 1                 # of each run; without a number, the cores divided by the jobs
 # runs_per_gpu: 1
 # timing: true               # where runs shared the machine, time the first seed of each variant by itself
+# engine: local              # or slurm, with workers and what each asks for (docs/scaling.md)
+# workers: 4
+# engine_set: {{partition: gpu, time: 60}}
 # results: results/{stem}
 # rerun: failed              # missing, failed, all or none
 # timeout: 2h                # of each run

@@ -1,4 +1,4 @@
-"""What several runs at once are worth: python tests/benchmarks/scaling.py local
+"""What several runs at once are worth: python tests/benchmarks/scaling.py local, or slurm
 
 Each figure is a ratio of two sides that ran right after each other on one machine, or a time that is counted from the
 records. A quiet machine is needed; `--runs` and `--steps` make it short, to try it.
@@ -7,11 +7,13 @@ records. A quiet machine is needed; `--runs` and `--steps` make it short, to try
 from __future__ import annotations
 
 import itertools
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter, defaultdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,6 +29,35 @@ if TYPE_CHECKING:
     from bench.store.record import Record
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import slurm_cluster  # noqa: E402
+from commands import add_package, environment  # noqa: E402
+from small import save_model, write_texts  # noqa: E402
+
+KILLED = 2
+COUNTED = """
+import os
+from pathlib import Path
+from typing import ClassVar
+
+import methods
+import torch
+
+
+class Counted(methods.Method):
+    name: ClassVar[str] = "counted"
+    trains: ClassVar[str] = "the head"
+    paper: ClassVar[str] = "none"
+    learning_rate_source: ClassVar[str] = "none"
+    learning_rate: methods.LearningRate = 1e-3
+
+    def adapt(self, model, plan):
+        with Path(os.environ["NOTES"]).open("a") as notes:
+            notes.write(f"{torch.initial_seed()} {os.getppid()}\\n")
+        return model
+"""
+"""A method that notes the seed of each run that begins, and the worker's server that the run is forked from."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -59,9 +90,84 @@ def local(
     wanted = "at least 1" if jobs < 16 else "at least 6"
     table.add_row(f"runs an hour, --jobs {jobs} over one at a time with {jobs} threads", f"{rate:.2f}", wanted)
     table.add_row("two studies side by side over one after the other", f"{both / (2 * one):.2f}", "at most 1.1")
-    median, most = statistics.median(gaps), max(gaps)
-    table.add_row("time between two runs", f"{median:.2f} s, at most {most:.2f} s", "under 0.3 s")
+    table.add_row("time between two runs", _seconds(gaps), "under 0.3 s")
     Console().print(table)
+
+
+@app.command()
+def slurm(
+    runs: Annotated[int, typer.Option(min=10, help="Runs of the study, each as small as can be.")] = 1000,
+    workers: Annotated[int, typer.Option(min=KILLED + 1, help="Workers, of which two are killed.")] = 4,
+) -> None:
+    """Many tiny runs through a real Slurm of one node that is started here: none is lost or done twice."""
+    if missing := slurm_cluster.missing():
+        raise typer.BadParameter(missing)
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as cluster:
+        work = Path(folder)
+        with slurm_cluster.cluster(Path(cluster)) as variables:
+            study = _start_tiny(work, runs, variables, "--engine", "slurm", "--workers", str(workers))
+            for number in range(KILLED):
+                _kill_one(study, work / "store", (number + 1) * runs // (KILLED + 2))
+            killed = time.time()
+            seconds = _wait([study], work)
+        records = _records(work / "store")
+        begun = [line.split() for line in (work / "notes").read_text().splitlines()]
+    _tell(
+        f"{runs} tiny runs through Slurm, {workers} workers, {KILLED} killed; {seconds:.0f} s",
+        runs,
+        records,
+        begun,
+        killed,
+    )
+
+
+def _start_tiny(work: Path, runs: int, variables: dict[str, str], *engine: str) -> subprocess.Popen[bytes]:
+    """Start a study of one step a run on the suite's small texts and backbone."""
+    write_texts(work / "texts")
+    save_model("gpt2", work / "model")
+    (work / "site").mkdir()
+    add_package(work / "site", "counted_method", COUNTED, "counted = counted_method:Counted")
+    told = environment(NOTES=str(work / "notes"), BENCH_CORES_DIR=str(work / "cores"), **variables)
+    told["PYTHONPATH"] += os.pathsep + str(work / "site")
+    command = [sys.executable, "-m", "bench", "run", "--methods", "counted", "--max-steps", "1", "--threads", "1"]
+    command += ["--model", str(work / "model"), "--data", str(work / "texts"), "--device", "cpu", "--dtype", "fp32"]
+    command += ["--seeds", ",".join(map(str, range(runs))), "--no-baseline", "--no-timing"]
+    return subprocess.Popen(
+        [*command, "--results", str(work / "store"), *engine], cwd=work, env=told, stdout=subprocess.DEVNULL
+    )
+
+
+def _kill_one(study: subprocess.Popen[bytes], store: Path, after: int) -> None:
+    """Kill a worker as soon as so many records are there. Raises RuntimeError where the study ends before."""
+    while len(list(store.glob("*.json"))) < after or not (alive := slurm_cluster.workers(store)):
+        if study.poll() is not None:
+            raise RuntimeError("the study ended before a worker could be killed")
+        time.sleep(0.1)
+    for process in [alive[0], *alive[0].children(recursive=True)]:
+        process.kill()
+
+
+def _tell(title: str, runs: int, records: list[Record], begun: list[list[str]], killed: float) -> None:
+    """Print how many runs were lost or done twice, and the time between two runs of a worker since the last was killed.
+
+    Until then there may be more workers than cores, which they wait for.
+    """
+    counts = Counter(seed for seed, _ in begun)
+    again = sum(count - 1 for count in counts.values())
+    of_worker = defaultdict(list)
+    last = dict(begun)  # a run that was begun twice is the later worker's
+    for record in [record for record in records if _begin(record) > killed]:
+        of_worker[last[str(record.seed)]].append(record)
+    gaps = [gap for each in of_worker.values() for gap in _gaps(each)]
+    table = Table(title=title)
+    for name in ("figure", "measured", "wanted"):
+        table.add_column(name)
+    lost = runs - sum(record.status == "ok" for record in records)
+    table.add_row("runs lost", str(lost), "0")
+    table.add_row("runs begun again, which a killed worker had under way", str(again), f"at most {KILLED}")
+    table.add_row("time between two runs of a worker", _seconds(gaps), "under 0.3 s")
+    Console().print(table)
+    raise typer.Exit(1 if lost or again > KILLED else 0)
 
 
 def _start(store: Path, runs: int, steps: int, *options: str) -> subprocess.Popen[bytes]:
@@ -98,6 +204,10 @@ def _runs_per_hour(records: list[Record]) -> float:
 def _gaps(records: list[Record]) -> list[float]:
     """Return the seconds between each run's end and the next one's beginning, where one runs at a time."""
     return [_begin(after) - _end(before) for before, after in itertools.pairwise(records)]
+
+
+def _seconds(gaps: list[float]) -> str:
+    return f"{statistics.median(gaps):.2f} s, at most {max(gaps):.2f} s"
 
 
 if __name__ == "__main__":

@@ -1,26 +1,30 @@
-"""SIGKILL at random moments to runs, and to studies from the first import on; then the same command again."""
+"""SIGKILL at random moments to runs, and to studies and workers from the first import on; then the same again."""
 
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+import slurm_cluster
 from workshop import SEEDS
 
 from bench.store.files import Store
 
 if TYPE_CHECKING:
     import random
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from workshop import Tally, Workshop
 
 KILLS_A_STORE = 50
 SEEDS_OF_SHORT = 1
+WORKERS = 3
 AT_ONCE = 2
 """A study spends most of its life on one core, importing or in a tiny run."""
 GONE_WITHIN_S = 5.0
@@ -109,3 +113,47 @@ def _killed(study: subprocess.Popen[bytes], moment: float, tally: Tally) -> bool
         _, alive = psutil.wait_procs(runs, GONE_WITHIN_S)
         tally.count(f"the run {run.pid} outlived its study" for run in alive)
         return True
+
+
+def kill_workers(work: Workshop, tally: Tally) -> None:
+    """Kill a worker's process at a random moment of its life; the others go on, and the study submits new ones.
+
+    A study of which one after the other all workers were killed leaves with 2, and goes on when it is started again.
+    """
+    draw, longest = work.draw("kill_workers"), SEEDS * work.run_s
+    with _slurm() as (options, variables):
+        while tally.tried < tally.times:
+            with work.store() as store:
+                study, goal = work.start(store, SEEDS, *options, **variables), min(tally.times, tally.tried + WORKERS)
+                _hunt_workers(study, store, draw, longest, tally, goal)
+                if study.wait() not in (0, 2):
+                    tally.lose([f"a study left with {study.returncode}: {(store.parent / 'said').read_text()[-2000:]}"])
+                tally.lose(_otherwise_failed(store))
+                again = work.start(store, SEEDS, *options, **variables)
+                tally.lose([f"then it left with {again.returncode}"] if again.wait() else work.wrong(store, SEEDS))
+
+
+@contextmanager
+def _slurm() -> Iterator[tuple[list[str], dict[str, str]]]:
+    """The engine's options, and the variables by which it is found: a real Slurm of one node where there can be one."""
+    options = ["--engine", "slurm", "--workers", str(WORKERS)]
+    if slurm_cluster.missing():
+        yield [*options, "--engine-set", "cluster=local"], {}
+        return
+    with tempfile.TemporaryDirectory() as folder, slurm_cluster.cluster(Path(folder)) as variables:
+        yield options, variables
+
+
+def _hunt_workers(
+    study: subprocess.Popen[bytes], store: Path, draw: random.Random, longest: float, tally: Tally, goal: int
+) -> None:
+    """Kill each worker at its moment, if it is still alive then, until so many are booked or the study is over."""
+    moments: dict[psutil.Process, float] = {}
+    while study.poll() is None and tally.tried < goal:
+        for worker in slurm_cluster.workers(store):
+            moment = moments.setdefault(worker, time.monotonic() + draw.uniform(0, longest))
+            if time.monotonic() > moment:
+                with suppress(psutil.NoSuchProcess):
+                    worker.kill()
+                    tally.count()
+        time.sleep(_LOOK_S)

@@ -98,14 +98,14 @@ class Workshop:
         sources = ["--model", str(self.folder / "model"), "--data", str(self.folder / "texts")]
         return ["run", *GRID, "--seeds", numbers, *TRAINING, *sources, "--results", str(store)]
 
-    def start(self, store: Path, seeds: int) -> subprocess.Popen[bytes]:
+    def start(self, store: Path, seeds: int, *options: str, **variables: str) -> subprocess.Popen[bytes]:
         """Start the study in a session of its own."""
         store.parent.mkdir(exist_ok=True)
-        variables = environment(**QUIET, NOTES=str(store.parent / "notes"))
+        variables = environment(**QUIET, NOTES=str(store.parent / "notes"), **variables)
         variables["PYTHONPATH"] += os.pathsep + str(self.folder / "site")
         with (store.parent / "said").open("ab") as said:
             return subprocess.Popen(
-                [*BENCH, *self.arguments(store, seeds)],
+                [*BENCH, *self.arguments(store, seeds), *options],
                 cwd=self.folder,
                 env=variables,
                 start_new_session=True,

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from commands import BENCH, Terminal, call, environment, wait_until
 
-from bench.execution import execute
+from bench.execution import results
 from bench.store.files import Store
 from methods.registry import _registered
 
@@ -129,11 +129,11 @@ def test_an_adapter_that_the_disk_refuses_leaves_no_half_of_it(tmp_path: Path) -
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
-            execute.move(adapter, adapters / "0123456789abcdef")
+            results.move(adapter, adapters / "0123456789abcdef")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(adapters.iterdir()) == []
-    execute.move(adapter, adapters / "0123456789abcdef")
+    results.move(adapter, adapters / "0123456789abcdef")
     assert [path.name for path in adapters.iterdir()] == ["0123456789abcdef"]
     assert not adapter.exists()
 

@@ -45,6 +45,10 @@ feature_cache: false
 jobs: auto
 timing: false
 baseline: false
+engine: slurm
+workers: 3
+engine_set: {partition: gpu, time: 60}
+timeout: 2h
 """
 
 
@@ -85,7 +89,7 @@ def test_each_data_set_meets_each_backbone_in_one_store(tmp_path: Path) -> None:
     assert {one.results for one in found} == {Path("results/study")}
     first = found[0]
     assert (first.methods, first.seeds, first.epochs, first.dtype) == (("lora", "ia3"), (5,), 3, "fp32")
-    assert (first.feature_cache, first.jobs, first.timing, first.baseline) == (False, "auto", False, False)
+    assert (first.feature_cache, first.timing, first.baseline) == (False, False, False)
     assert first.reading == DataOptions()
     assert found[3].reading == DataOptions(
         ("speech", "answer"), "party", splits={"train": "a.csv", "test": "b.csv"}, sample=5000
@@ -99,6 +103,14 @@ def test_each_data_set_meets_each_backbone_in_one_store(tmp_path: Path) -> None:
 def test_an_empty_file_asks_for_what_the_command_line_does_without_options(tmp_path: Path) -> None:
     assert _requests(tmp_path, "") == [Request(results=Path("results/study"))]
     assert _requests(tmp_path, "data:\nseeds:\nmethods: core")[0].methods == CORE
+
+
+@pytest.mark.usefixtures("there")
+def test_how_and_where_to_run_is_as_on_the_command_line_which_comes_on_top(tmp_path: Path) -> None:
+    study = read(_write(tmp_path, WHOLE))
+    engine = {"engine": "slurm", "workers": 3, "engine_set": ["partition=gpu", "time=60"]}
+    assert study.options(()) == {"jobs": "auto", "timeout": "2h", **engine}
+    assert study.options({"jobs", "engine_set"}) == {"timeout": "2h", "engine": "slurm", "workers": 3}
 
 
 @pytest.mark.usefixtures("there")
