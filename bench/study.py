@@ -198,8 +198,14 @@ def prepare(
     return Prepared(study, sources, corpus, store)
 
 
-def estimate(request: Request) -> speeds.Estimate | None:
-    """Estimate a study without torch; None where the texts or the backbone's tokenizer aren't at hand.
+def estimate(*requests: Request) -> speeds.Estimate | None:
+    """Estimate a study without torch; None where some texts or a backbone's tokenizer aren't at hand."""
+    found = [one for request in requests if (one := _estimate(request))]
+    return speeds.together(found) if len(found) == len(requests) else None
+
+
+def _estimate(request: Request) -> speeds.Estimate | None:
+    """Estimate one task, likewise.
 
     Speeds are those of the records in the store that was named, and in those within `results`.
     """
