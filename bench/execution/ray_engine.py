@@ -117,7 +117,7 @@ class Ray:
 
     def __post_init__(self) -> None:
         """Note what is the same in the environment of all records, and what has to be."""
-        self._here = facts.environment("cpu", self.results.shared.command)
+        self._here = facts.environment("cpu", self.results.command)
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Do what nobody else does, then wait for what others do, and take over what they leave.
@@ -177,7 +177,7 @@ class Ray:
             result = ended.result
             if isinstance(result, Failure) or not result.speed.exclusive:
                 return None
-            return self.results.keep_times(job, before, result.speed, result.memory)
+            return self.results.keep_times(job, before, result)
         finally:
             self.results.owner.release(uid)
 

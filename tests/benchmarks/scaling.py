@@ -16,7 +16,7 @@ import time
 from collections import defaultdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -144,7 +144,7 @@ def ray(
     """
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        told = {"PYTHONPATH": str(work / "site"), "NOTES": str(work / "notes")}
+        told: dict[str, Any] = {"PYTHONPATH": str(work / "site"), "NOTES": str(work / "notes")}
         with ray_cluster.cluster(**told) as nodes:
             study = _start_tiny(work, runs, {}, *nodes.options)
             _wait_for_records(study, work / "store", runs // 4)
@@ -155,7 +155,7 @@ def ray(
             killed = time.time()
             seconds = _wait([study], work)
         records = _records(work / "store")
-        begun = [line.split() for line in (work / "notes").read_text().splitlines()]
+        begun = list(dict.fromkeys((work / "notes").read_text().splitlines()))
     _tell(f"{runs} tiny runs on Ray, 2 of 3 nodes do runs; {seconds:.0f} s", runs, records, begun, killed)
 
 
