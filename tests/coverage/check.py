@@ -289,9 +289,9 @@ def main() -> int:
     print("\n| variants | their seeds | seeds | seed sd | test examples | documents | false chains | both told apart |")
     print(f"|{' ---: |' * 8}")
     linked = [chains(cell, studies * 2 // 5) for cell in CHAINS]
-    for cell, figures in zip(CHAINS, linked, strict=True):
+    for cell, shares in zip(CHAINS, linked, strict=True):
         told = [cell.variants, cell.spread, cell.seeds, f"{40 * cell.seed_sd:.1f}", cell.examples, cell.documents]
-        print(f"| {' | '.join([*map(str, told), *(f'{100 * figure:.1f}' for figure in figures)])} |", flush=True)
+        print(f"| {' | '.join([*map(str, told), *(f'{100 * share:.1f}' for share in shares)])} |", flush=True)
     beside &= all(errs <= MOST_ERRORS for errs, _ in linked)
     tuned, held = searches.table(studies)
     print(f"\nTuned settings, of the worst of six curves:\n\n{tuned}")
