@@ -19,6 +19,7 @@ from bench.execution import interrupts
 from bench.machine import streams
 from bench.reporting.text import clean_lines
 from bench.spec import CORE, expand, renamed
+from bench.store.metrics import METRICS
 from methods import MethodError
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ python -m bench run --preset demo --methods all --jobs auto
 python -m bench run --preset demo --engine slurm --workers 8 --engine-set partition=gpu --engine-set time=60
 
 python -m bench run --data my-texts/ --category speech,novel --epochs 5
+
+python -m bench run study.yaml --set lora.r=4,16
 """
 
 
@@ -129,6 +132,9 @@ _compare, _search, _source, _training, _place, _engine = map(
     _option, ("What to compare", "The search", "Data and model", "Training", "Where and how to run", "On a cluster")
 )
 
+StudyFile = Annotated[
+    Path | None, typer.Argument(metavar="[STUDY.yaml]", help="A study file, for several data sets or backbones.")
+]
 Methods = Annotated[
     str, _compare("--methods", metavar="NAME,…", help="Methods or groups of methods: core, all, or a family.")
 ]
@@ -165,6 +171,14 @@ Spaces = Annotated[
 SelectEpoch = Annotated[
     bool,
     _search("--select-epoch", help="Judge trials, and test what was chosen, at the best epoch on validation."),
+]
+SelectMetric = Annotated[
+    str,
+    _search(
+        "--select-metric",
+        metavar="METRIC",
+        help=f"Choose by this metric of the validation split: {', '.join(METRICS)}.",
+    ),
 ]
 Optimise = Annotated[
     bool,
@@ -286,6 +300,8 @@ _AS_GIVEN = (
     *("preset", "model", "data", "train_size", "epochs", "max_steps", "batch_size", "max_length", "device", "dtype"),
     *("feature_cache", "results", "rerun", "checkpoint", "save_adapters", "baseline", "timing"),
 )
+_KEYS = {"chosen": "methods"}
+"""Parameters that have another name than a study file's key."""
 
 
 def _request(given: Mapping[str, Any]) -> study.Request:
@@ -307,7 +323,7 @@ def _request(given: Mapping[str, Any]) -> study.Request:
         timeout_s=_duration(given["timeout"]),
         engine=engine.settings(
             given["engine"],
-            slots.Placing(_jobs(given["jobs"]), given["threads"], given["runs_per_gpu"]),
+            slots.Placing(_jobs(given["jobs"]), given["threads"], given["runs_per_gpu"], given["timing"]),
             given["workers"],
             given["engine_set"] or (),
             given["engine_file"],
@@ -315,8 +331,22 @@ def _request(given: Mapping[str, Any]) -> study.Request:
     )
 
 
+def _requests(file: Path | None, given: Mapping[str, Any], ctx: typer.Context) -> list[study.Request]:
+    """Return what a study file asks for, with what the command line says on top; without a file that alone."""
+    if file is None:
+        return [_request(given)]
+    from bench import studyfile
+
+    found = studyfile.read(file)
+    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+    typed = {_KEYS.get(name, name) for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    return found.requests(_request({**given, **found.options(typed)}), typed)
+
+
 @app.command(epilog=RUN_EXAMPLES)
 def run(
+    ctx: typer.Context,
+    file: StudyFile = None,
     chosen: Methods = _CORE,
     settings: Settings = None,
     seeds: Seeds = "0,1,2",
@@ -361,16 +391,29 @@ def run(
     given = locals()
     from bench import study
 
-    request = _request(given)
+    requests = _requests(file, given, ctx)
     if dry_run:
-        console.grid(request.variants(), request.seeds)
-        if found := study.estimate(request):
-            console.estimate(found)
+        tasks = [f"{one.data or 'the preset’s texts'} · {one.model or 'its backbone'}" for one in requests]
+        console.grid(requests[0].variants(), requests[0].seeds, tasks)
+        for one in requests:
+            if found := study.estimate(one):
+                console.estimate(found)
         return
     with interrupts.leaving():
-        store, records = study.run(request)
+        store, records = study.run(*requests)
     console.summary(records, store.folder)
     raise typer.Exit(EXIT_RUNS_FAILED if any(record.status != "ok" for record in records) else 0)
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="[STUDY.yaml]", help="The file to write.")] = Path("study.yaml"),
+) -> None:
+    """Write a study file with comments, to be changed and run: `bench run STUDY.yaml`."""
+    from bench import studyfile
+
+    studyfile.write_template(file)
+    console.say(f"{file} is there: change it, then `python -m bench run {file}`")
 
 
 @app.command(epilog=DATA_EXAMPLES)
@@ -408,6 +451,7 @@ def tune(
     search_seeds: SearchSeeds = "0",
     space: Spaces = None,
     select_epoch: SelectEpoch = False,
+    select_metric: SelectMetric = "accuracy",
     optimise: Optimise = False,
     seeds: Seeds = "1,2,3,4,5",
     preset: Preset = None,
@@ -459,6 +503,7 @@ def tune(
         search_seeds=_seeds(search_seeds, "--search-seeds"),
         space=tuple(space or ()),
         select_epoch=select_epoch,
+        select_metric=select_metric,
         optimise=optimise,
     )
     if dry_run:

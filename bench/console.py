@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console, Group
@@ -12,6 +15,8 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -23,9 +28,10 @@ from rich.text import Text
 from bench.reporting import comparison
 from bench.reporting.terminal import to_rich
 from bench.reporting.text import clean, clean_lines, count
+from bench.store.record import alone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -42,7 +48,6 @@ if TYPE_CHECKING:
 
 _MIB = 1024**2
 _PIPED_WIDTH = 160
-_DAY_S = 86_400
 NO_CORES = "waiting for cores: other studies of yours have them"
 
 
@@ -52,10 +57,13 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=_PIPED_WIDTH)
 
 
-def view(runs: int) -> View:
-    """Return what shows a study of `runs` runs: live on a terminal, else plain lines."""
+def view(runs: int, to_time: Collection[str] = ()) -> View:
+    """Return what shows a study of `runs` runs: live on a terminal, else plain lines.
+
+    The variants with the labels `to_time` are run again by themselves, unless one of their runs is alone anyway.
+    """
     console = _console()
-    return LiveView(console, runs) if console.is_terminal else View(console, runs)
+    return LiveView(console, runs, to_time) if console.is_terminal else View(console, runs)
 
 
 class View:
@@ -82,7 +90,7 @@ class View:
     def ended(self, run: job.Job, record: Record) -> None:
         """Print the run's line."""
         self.done += 1
-        line = " · ".join([f"{self.done}/{self.runs}", run.spec.label, *_figures(record)])
+        line = " · ".join([f"{self.done}/{self.runs}", run.label, *_figures(record)])
         self.console.print(Text(clean(line)), soft_wrap=True)
 
     def timing(self, runs: int) -> None:
@@ -94,7 +102,7 @@ class View:
     def timed(self, run: job.Job, record: Record | None) -> None:
         """Print the figures of a run that was timed by itself."""
         if record is not None:
-            line = " · ".join(["timed alone", run.spec.label, *_costs(record)])
+            line = " · ".join(["timed alone", run.label, *_costs(record)])
             self.console.print(Text(clean(line)), soft_wrap=True)
 
     def said(self, line: str) -> None:
@@ -117,20 +125,91 @@ class View:
         self.console.print(Text(clean(said)), soft_wrap=True)
 
 
+class Remaining:
+    """How long a study still takes: every run as long as the ones before, as many at once as there have been.
+
+    Runs that shared the machine are followed by one of each variant `to_time`, alone. Until the first of these is over,
+    they are taken to be as long as the others, which had fewer threads: that is the most.
+    """
+
+    def __init__(self, runs: int, to_time: Collection[str], clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.left, self.to_time = runs, set(to_time)
+        self.timing_left: int | None = None
+        self.begun: dict[str, float] = {}
+        self.at_once = 1
+        self.shared = False
+        self.took: list[float] = []
+        self.took_alone: list[float] = []
+
+    def started(self, run: job.Job) -> None:
+        """Be told that a run begins."""
+        self.begun[run.spec.uid] = self.clock()
+        self.at_once = max(self.at_once, len(self.begun))
+
+    def ended(self, run: job.Job, record: Record) -> None:
+        """Be told that it is over."""
+        self.begun.pop(run.spec.uid, None)
+        self.left -= 1
+        self.took.append(record.wall_s)
+        if record.speed is None:
+            return
+        if alone(record):
+            self.to_time.discard(run.spec.variant.label)
+        else:
+            self.shared = True
+
+    def timing(self, runs: int) -> None:
+        """Be told that so many are to be timed alone from now on."""
+        self.timing_left = runs
+
+    def timed(self, run: job.Job) -> None:
+        """Be told that one of them is over."""
+        if (begin := self.begun.pop(run.spec.uid, None)) is not None:
+            self.took_alone.append(self.clock() - begin)
+        self.timing_left = (self.timing_left or 1) - 1
+
+    def seconds(self) -> float | None:
+        """Return how long the whole still takes, None where no run tells."""
+        known = self.took_alone or self.took
+        if not known:
+            return None
+        each_alone = statistics.fmean(known)
+        if self.timing_left is not None:
+            return each_alone * self.timing_left - self._done(each_alone)
+        each = statistics.fmean(self.took)
+        together = (each * self.left - self._done(each)) / self.at_once
+        return together + each_alone * (len(self.to_time) if self.shared else 0)
+
+    def _done(self, each: float) -> float:
+        """Return the seconds that runs under way have behind them, of those that each takes."""
+        return sum(min(each, self.clock() - begin) for begin in self.begun.values())
+
+
+class _RemainingColumn(ProgressColumn):
+    """The time that the whole study still takes, on the line of what isn't over."""
+
+    def __init__(self, remaining: Remaining) -> None:
+        super().__init__()
+        self.remaining = remaining
+
+    def render(self, task: Task) -> Text:
+        """Write it as hours, minutes and seconds."""
+        seconds = self.remaining.seconds()
+        if task.finished:
+            return Text("")
+        left = "-:--:--" if seconds is None else str(timedelta(seconds=round(seconds)))
+        return Text(f"left {left}", style="progress.remaining")
+
+
 class LiveView(View):
     """A table that grows as runs end, over the progress of the study and of each run under way."""
 
-    def __init__(self, console: Console, runs: int) -> None:
+    def __init__(self, console: Console, runs: int, to_time: Collection[str] = ()) -> None:
         super().__init__(console, runs)
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-        self.study = Progress(
-            *columns,
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            speed_estimate_period=_DAY_S,  # rich forgets what is older than half a minute: less than a run
-        )
+        self.remaining = Remaining(runs, to_time)
+        self.study = Progress(*columns, TimeElapsedColumn(), _RemainingColumn(self.remaining), console=console)
         self.run = Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[loss]}"), console=console)
         self.table = _results_table()
         self.all_runs = self.all_timed = self.study.add_task("study", total=runs)
@@ -150,13 +229,14 @@ class LiveView(View):
 
     def started(self, run: job.Job) -> None:
         """Show that the run is under way."""
+        self.remaining.started(run)
         self.run.update(self.waited, visible=False)
-        self.under_way[run.spec.uid] = self.run.add_task(clean(run.spec.label), total=None, loss="")
+        self.under_way[run.spec.uid] = self.run.add_task(clean(run.label), total=None, loss="")
 
     def progressed(self, run: job.Job, progress: job.Progress) -> None:
         """Move the run's bar."""
         loss = "" if progress.loss is None else f"loss {progress.loss:.3f}"
-        description = f"{clean(run.spec.label)} · {progress.phase}"
+        description = f"{clean(run.label)} · {progress.phase}"
         self.run.update(
             self.under_way[run.spec.uid],
             description=description,
@@ -173,20 +253,23 @@ class LiveView(View):
         """Add the run's row."""
         self._gone(run)
         self.done += 1
+        self.remaining.ended(run, record)
         self.study.advance(self.all_runs)
-        self.table.add_row(Text(clean(run.spec.label)), *(Text(clean(cell)) for cell in _cells(record)))
+        self.table.add_row(Text(clean(run.label)), *(Text(clean(cell)) for cell in _cells(record)))
 
     def timing(self, runs: int) -> None:
         """Show how many there are beside the study's progress."""
+        self.remaining.timing(runs)
         self.all_timed = self.study.add_task("timing alone", total=runs)
 
     def timed(self, run: job.Job, record: Record | None) -> None:
         """Add a row for the run that was timed by itself."""
         self._gone(run)
+        self.remaining.timed(run)
         self.study.advance(self.all_timed)
         if record is not None:
             cells = _cells(record)
-            self.table.add_row(Text(clean(f"{run.spec.label}, timed alone")), *(Text(clean(cell)) for cell in cells))
+            self.table.add_row(Text(clean(f"{run.label}, timed alone")), *(Text(clean(cell)) for cell in cells))
 
     def _gone(self, run: job.Job) -> None:
         task = self.under_way.pop(run.spec.uid, None)
@@ -273,8 +356,8 @@ def warn(title: str, text: str) -> None:
     Console(stderr=True).print(Panel(Text(clean_lines(text)), title=title, border_style="yellow", expand=False))
 
 
-def grid(variants: Sequence[Variant], seeds: Sequence[int]) -> None:
-    """Print what a study would run."""
+def grid(variants: Sequence[Variant], seeds: Sequence[int], tasks: Sequence[str] = ("",)) -> None:
+    """Print what a study would run, on each of several tasks."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("method", "hyperparameters", "seeds"):
         table.add_column(name)
@@ -283,7 +366,13 @@ def grid(variants: Sequence[Variant], seeds: Sequence[int]) -> None:
         table.add_row(variant.method, Text(clean(hyperparameters)), ", ".join(map(str, seeds)))
     console = _console()
     console.print(table)
-    console.print(f"{len(variants)} variants × {len(seeds)} seeds = {len(variants) * len(seeds)} runs")
+    runs = f"{len(variants)} variants × {len(seeds)} seeds = {len(tasks) * len(variants) * len(seeds)} runs"
+    if len(tasks) == 1:
+        console.print(runs)
+        return
+    for number, task in enumerate(tasks, start=1):
+        console.print(Text(f"task {number}: {clean(task)}"))
+    console.print(f"{len(tasks)} tasks × {runs}")
 
 
 def estimate(found: Estimate) -> None:

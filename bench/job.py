@@ -18,12 +18,12 @@ _LONGEST = 2000
 
 @dataclass(frozen=True)
 class Job:
-    """One run for one process. `scratch` is the study's folder, for what runs share and leave to each other.
+    """One run for one process. `scratch` is its task's folder, for what runs share and leave to each other.
 
     `adapter` is where the run leaves its adapter, and `checkpoint` where it leaves what it needs to go on, after each
     epoch of at least `checkpoint_after_s` seconds; None where nobody asked for it. The engine says with how many
     `threads` it runs. `cores` and `gpu`, what CUDA_VISIBLE_DEVICES is to be, are its own while it runs; none of either:
-    the run isn't kept to any.
+    the run isn't kept to any. `task` names the texts and the backbone to a person where the study has several.
     """
 
     spec: RunSpec
@@ -35,6 +35,12 @@ class Job:
     checkpoint_after_s: float = 0.0
     cores: tuple[int, ...] = ()
     gpu: str | None = None
+    task: str = ""
+
+    @property
+    def label(self) -> str:
+        """The task, the variant and the seed, for people."""
+        return " · ".join(filter(None, (self.task, self.spec.label)))
 
     @property
     def predictions(self) -> Path:

@@ -21,6 +21,8 @@ PROTOCOL = 4
 """Raised when a change to the training or evaluation code changes results, so that old records aren't reused."""
 
 
+LARGEST_SEED = 2**32 - 1
+
 CORE = ("frozen", "head", "lora", "ia3", "prefix")
 """The methods of a study that is told nothing else, the cheapest first."""
 
@@ -100,7 +102,8 @@ class DataRef(Spec):
 class TrainingSpec(Spec):
     """How every method of the study is trained; device and dtype are resolved, never "auto".
 
-    With `select_epoch` a run is tested as it was after the epoch that was best on the validation split.
+    With `select_epoch` a run is tested as it was after the epoch that was best on the validation split, by
+    `select_metric`, by which a trial is judged, too.
     """
 
     not_identity = frozenset({"feature_cache"})
@@ -113,12 +116,13 @@ class TrainingSpec(Spec):
     dtype: Literal["fp32", "bf16"]
     device: Literal["cpu", "cuda"]
     select_epoch: bool = False
+    select_metric: str = "accuracy"
     feature_cache: bool = True
 
     def identity(self) -> dict[str, Any]:
-        """Likewise; a run that is tested after its last epoch is what it was before there was a choice."""
-        found = super().identity()
-        return found if self.select_epoch else {name: value for name, value in found.items() if name != "select_epoch"}
+        """Likewise; a run that is tested after its last epoch is what it was before there was a choice of one."""
+        usual = {"select_epoch": False, "select_metric": "accuracy"}
+        return {name: value for name, value in super().identity().items() if (name, value) not in usual.items()}
 
 
 class Variant(Spec):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,14 +13,14 @@ from safetensors import SafetensorError
 
 import methods
 from bench import console, resume
-from bench.data import SPLITS, DataOptions, overview, text_hashes, tokenise
+from bench.data import SPLITS, DataOptions, Splits, overview, text_hashes, tokenise
 from bench.errors import UsageError
 from bench.execution import baseline, child, engine, results
 from bench.job import Job, examples_path
 from bench.machine import cores, facts
 from bench.model import backbone
 from bench.sources import PRESETS, at_hand, resolve
-from bench.spec import CORE, DataRef, LearningRates, Study, TrainingSpec, Variant, parse_sweeps, variants
+from bench.spec import CORE, LARGEST_SEED, DataRef, LearningRates, Study, TrainingSpec, Variant, parse_sweeps, variants
 from bench.store import baseline as kept
 from bench.store import speeds
 from bench.store.claims import Owner
@@ -28,12 +28,12 @@ from bench.store.files import Store, is_uid, move_aside
 from bench.store.record import Backbone, Baseline, Data, Majority, RecordError, Sizes, alone
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from bench.data import Corpus, Splits
+    from bench.data import Corpus
     from bench.data.frames import Split
     from bench.resume import Rerun
     from bench.sources import Sources
@@ -46,8 +46,6 @@ EXAMPLE_COLUMNS = ["text_hash", "document", "category", "style"]
 CHECKPOINTS = ".checkpoints"
 LONG_EPOCH_S = 60.0
 """An epoch that takes so long is worth keeping without being asked."""
-
-_LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -93,8 +91,8 @@ class Request:
             if repeated:
                 raise UsageError(f"{what}: {', '.join(repeated)} is given twice")
         for seed in self.seeds:
-            if not 0 <= seed <= _LARGEST_SEED:
-                raise UsageError(f"--seeds {seed}: a seed is a whole number from 0 to {_LARGEST_SEED}")
+            if not 0 <= seed <= LARGEST_SEED:
+                raise UsageError(f"--seeds {seed}: a seed is a whole number from 0 to {LARGEST_SEED}")
         for name in self.methods:
             methods.get(name)
         return variants(self.methods, parse_sweeps(self.settings, self.methods), learning_rates)
@@ -102,18 +100,68 @@ class Request:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A study that knows what it runs: its grid, its texts, and where it puts what it finds."""
+    """A task that knows what it runs: its grid, its texts, and where it puts what it finds."""
 
     study: Study
     sources: Sources
     corpus: Corpus
     store: Store
 
+    @property
+    def name(self) -> str:
+        """The texts and the backbone, for people."""
+        return f"{self.corpus.name} · {self.sources.backbone.name}"
 
-def prepare(request: Request, also: Sequence[Variant] = ()) -> Prepared:
+
+@dataclass(frozen=True)
+class _Ready:
+    """A task whose texts are tokenised, in its scratch folder, and the jobs of it that are to be done.
+
+    `label` names it to a person where the study has several.
+    """
+
+    task: Prepared
+    label: str
+    scratch: Path
+    jobs: list[Job]
+    contents: backbone.Contents
+    truncated: int
+
+
+def prepare_all(requests: Sequence[Request], also: Sequence[Variant] = ()) -> list[Prepared]:
+    """Prepare the tasks of one study, saying once what is true of several.
+
+    Raises UsageError for what is wrong with one, and where two are the same.
+    """
+    said: set[tuple[str, str]] = set()
+
+    def warn(title: str, text: str) -> None:
+        if (title, text) not in said:
+            said.add((title, text))
+            console.warn(title, text)
+
+    found: dict[tuple[str, str], Prepared] = {}
+    before: tuple[Request, Prepared] | None = None
+    for request in requests:
+        one = prepare(request, also, warn)
+        if before and replace(before[0], model=None) == replace(request, model=None):
+            corpus = before[1].corpus  # the same texts for another backbone are held once
+            one = replace(one, corpus=corpus, sources=replace(one.sources, corpus=corpus))
+        before = request, one
+        task = one.study.backbone.revision, one.study.data.fingerprint
+        if task in found:
+            raise UsageError(f"{one.name} and {found[task].name} are the same texts and backbone: name them once")
+        found[task] = one
+    return list(found.values())
+
+
+def prepare(
+    request: Request, also: Sequence[Variant] = (), warn: Callable[[str, str], None] = console.warn
+) -> Prepared:
     """Find the backbone and the texts and unfold the grid. Raises UsageError for what is wrong.
 
-    Passages are as long as the grid's variants, and those in `also`, leave room for.
+    Passages are as long as the grid's variants, and those in `also`, leave room for. `warn` is given what nobody may
+    miss, a title and a text.
     """
     request.variants()
     device, dtype = request.engine.hardware(request.device, request.dtype)
@@ -121,10 +169,10 @@ def prepare(request: Request, also: Sequence[Variant] = ()) -> Prepared:
         *(request.preset, request.model, request.data, request.categories, request.train_size, request.reading)
     )
     if sources.fallback:
-        console.warn("This is not GPT-2 124M on AuthorMix", _explain(sources, sources.fallback))
+        warn("This is not GPT-2 124M on AuthorMix", _explain(sources, sources.fallback))
     corpus = sources.corpus
     if corpus.notes:
-        console.warn(f"The texts of {corpus.name}", "\n".join(corpus.notes))
+        warn(f"The texts of {corpus.name}", "\n".join(corpus.notes))
     chosen = request.variants(sources.learning_rates)
     training = TrainingSpec(
         epochs=request.epochs or sources.defaults.epochs,
@@ -227,35 +275,38 @@ def _max_length(request: Request, sources: Sources, chosen: Sequence[Variant]) -
     return min(request.max_length or sources.defaults.max_length, room)
 
 
-def run(request: Request) -> tuple[Store, list[Record]]:
+def run(*requests: Request) -> tuple[Store, list[Record]]:
     """Run what was asked for and isn't there; return the grid's records, in its order, and the store that holds them.
 
-    Raises UsageError for what is wrong with what was asked for, and where the store can't be written, and OSError where
-    the system refuses something else.
+    Several requests are the tasks of one study: they differ in texts and backbone alone. All are prepared before the
+    first run. Raises UsageError for what is wrong with what was asked for, and where the store can't be written, and
+    OSError where the system refuses something else.
     """
-    request.variants()
-    if not _holds_records(request):
+    for request in requests:
+        request.variants()
+    if not _holds_records(requests[0]):
         child.warm_up()
-    prepared = prepare(request)
-    return prepared.store, complete(prepared, prepared.study.runs(), request)
+    tasks = prepare_all(requests)
+    return tasks[0].store, complete(tasks, [spec for task in tasks for spec in task.study.runs()], requests[0])
 
 
-def complete(prepared: Prepared, specs: Sequence[RunSpec], request: Request) -> list[Record]:
-    """Run what of the runs isn't in the store; return their records, in order. They are all trials, or none is one.
+def complete(tasks: Sequence[Prepared], specs: Sequence[RunSpec], request: Request) -> list[Record]:
+    """Run what of the tasks' runs isn't in the store; return their records, in order. All are trials, or none is one.
 
     Raises UsageError where the store can't be written, and OSError where the system refuses something else.
     """
-    contents = prepared.store.read()
+    store = tasks[0].store
+    contents = store.read()
     plan = resume.plan(specs, contents.records, request.rerun, request.save_adapters)
     if said := plan.sentence():
         console.say(said)
     damaged = [path for path, _ in contents.unreadable]
     try:
-        found = _run(prepared, plan, damaged, request) if plan.todo or damaged or _untimed(plan, request) else {}
+        found = _run(tasks, plan, damaged, request) if plan.todo or damaged or _untimed(plan, request) else {}
     except OSError as error:
-        if not _within(error, prepared.store.folder):
+        if not _within(error, store.folder):
             raise
-        raise _unwritable(prepared.store.folder, error) from error
+        raise _unwritable(store.folder, error) from error
     records = {**plan.known, **found}
     return [records[spec.uid] for spec in plan.runs if spec.uid in records]
 
@@ -280,60 +331,99 @@ def _holds_records(request: Request) -> bool:
         return False
 
 
-def _run(prepared: Prepared, plan: resume.Plan, damaged: Sequence[Path], request: Request) -> dict[str, Record]:
+def _run(tasks: Sequence[Prepared], plan: resume.Plan, damaged: Sequence[Path], request: Request) -> dict[str, Record]:
     """Set aside what is damaged, run what is to be run, and return its records, by uid."""
-    folder = prepared.store.folder
-    with Owner(folder) as owner:
-        _set_aside(prepared.store, owner, damaged)
-        if not plan.todo and not _untimed(plan, request):
+    store = tasks[0].store
+    with Owner(store.folder) as owner:
+        _set_aside(store, owner, damaged)
+        untimed = _untimed(plan, request)
+        if not plan.todo and not untimed:
             return {}
         child.warm_up()
-        model = prepared.sources.backbone
-        contents, tokenizer = backbone.contents(model), backbone.tokenizer(model)
-        with console.progress("tokenising") as watch:
-            splits = tokenise(prepared.corpus, tokenizer, prepared.study.training.max_length, watch)
-        backbone.check_ids(model, contents, max(int(getattr(splits, split).ids.max()) for split in SPLITS))
-        _say(model.name, contents)
-        if splits.train.types is not None and not tokenizer.num_special_tokens_to_add(pair=True):
-            console.say(f"{model.name}'s tokenizer puts nothing between the two texts of a pair.")
-        if prepared.corpus.understood and prepared.corpus.label != "style":  # our own columns go without saying
-            console.say(f"{prepared.corpus.name}: {prepared.corpus.understood}")
-        jobs = _jobs(prepared, plan.todo, splits, owner.folder / "runs", request)
-        tested = any(job.spec.search is None for job in jobs)  # a search looks at no test split, nor does its baseline
-        figures = _baseline(prepared, jobs[0].scratch) if request.baseline and tested else None
-        shared = _shared(prepared, contents, splits.truncated, figures)
-        store, view = Store(folder, aside=owner.folder), console.view(len(jobs))
-        found = results.Results(shared, store, owner, view, plan.known, request.save_adapters)
+        ready = []
+        for number, task in enumerate(tasks, start=1):
+            todo = _of(task, plan.todo)
+            if todo or _of(task, untimed):
+                label = task.name if len(tasks) > 1 else ""
+                ready.append(_ready(task, label, todo, owner.folder / f"task-{number}", request))
+        jobs = [job for one in ready for job in one.jobs]
+        shared = {one.scratch.name: _shared(one, _baseline(one, request)) for one in ready}
+        view = console.view(len(jobs), _to_time(plan, request))
+        found = results.Results(
+            *(shared, facts.command_line(), Store(store.folder, aside=owner.folder), owner, view, plan.known),
+            adapters=request.save_adapters,
+        )
         try:
             with view, request.engine.open(found, request.timeout_s) as doing:
                 if jobs:
                     doing.run(jobs)
                 specs = _first_seeds(plan.runs, {**plan.known, **found.records}) if request.timing else []
-                if specs:  # in a folder apart, else they would be charged what other runs computed and kept
-                    doing.time_alone(_jobs(prepared, specs, splits, owner.folder / "timing", request))
+                if specs:
+                    doing.time_alone(_timing_jobs(ready, specs, request))
                 return found.records
         except KeyboardInterrupt:
             console.say(f"Stopped after {view.done} of {len(jobs)} runs. The same command goes on with the rest.")
             raise
 
 
+def _of(task: Prepared, specs: Sequence[RunSpec]) -> list[RunSpec]:
+    """Return the runs that are the task's."""
+    return [spec for spec in specs if (spec.backbone, spec.data) == (task.study.backbone, task.study.data)]
+
+
+def _ready(task: Prepared, label: str, todo: Sequence[RunSpec], scratch: Path, request: Request) -> _Ready:
+    """Tokenise a task's texts and leave in its scratch folder, which is made, what its runs read."""
+    model = task.sources.backbone
+    contents, tokenizer = backbone.contents(model), backbone.tokenizer(model)
+    with console.progress("tokenising") as watch:
+        splits = tokenise(task.corpus, tokenizer, task.study.training.max_length, watch)
+    backbone.check_ids(model, contents, max(int(getattr(splits, split).ids.max()) for split in SPLITS))
+    _say(model.name, contents)
+    if splits.train.types is not None and not tokenizer.num_special_tokens_to_add(pair=True):
+        console.say(f"{model.name}'s tokenizer puts nothing between the two texts of a pair.")
+    if task.corpus.understood and task.corpus.label != "style":  # our own columns go without saying
+        console.say(f"{task.corpus.name}: {task.corpus.understood}")
+    jobs = _jobs(task, label, todo, splits, scratch, request)
+    return _Ready(task, label, scratch, jobs, contents, splits.truncated)
+
+
+def _timing_jobs(ready: Sequence[_Ready], specs: Sequence[RunSpec], request: Request) -> list[Job]:
+    """Return jobs in scratch folders of their own, else they would be charged what other runs computed and kept."""
+    found: list[Job] = []
+    for one in ready:
+        if mine := _of(one.task, specs):
+            apart = one.scratch.with_name(f"{one.scratch.name}-timing")
+            found += _jobs(one.task, one.label, mine, Splits.load(one.scratch), apart, request)
+    return found
+
+
 def _wait_for_cores() -> None:
     console.say(console.NO_CORES)
 
 
-def _untimed(plan: resume.Plan, request: Request) -> bool:
-    """Tell whether runs that there are have still to be timed by themselves."""
-    return request.timing and request.rerun != "none" and bool(_first_seeds(plan.runs, plan.known))
+def _untimed(plan: resume.Plan, request: Request) -> list[RunSpec]:
+    """Return the runs that there are and have still to be timed by themselves."""
+    return _first_seeds(plan.runs, plan.known) if request.timing and request.rerun != "none" else []
+
+
+def _to_time(plan: resume.Plan, request: Request) -> set[str]:
+    """Name the variants that are timed by themselves unless one of the runs to come has the machine to itself."""
+    if not request.timing:
+        return set()
+    todo = {spec.uid for spec in plan.todo}
+    kept = {uid: record for uid, record in plan.known.items() if uid not in todo and record.speed is not None}
+    timed = {spec.variant.label for spec in plan.runs if spec.uid in kept and alone(kept[spec.uid])}
+    return {spec.variant.label for spec in plan.runs if spec.search is None} - timed
 
 
 def _first_seeds(runs: Sequence[RunSpec], records: Mapping[str, Record]) -> list[RunSpec]:
-    """Of each variant that has results but none from a run that had the machine to itself, the first one's."""
+    """Of each variant on a task with results but none from a run that had the machine to itself, the first one's."""
     good = [spec for spec in runs if spec.search is None and spec.uid in records and records[spec.uid].status == "ok"]
-    done = [spec.variant for spec in good if alone(records[spec.uid])]
+    done = [(spec.variant, spec.backbone, spec.data) for spec in good if alone(records[spec.uid])]
     first: list[RunSpec] = []
     for spec in good:
-        if spec.variant not in done:
-            done.append(spec.variant)
+        if (spec.variant, spec.backbone, spec.data) not in done:
+            done.append((spec.variant, spec.backbone, spec.data))
             first.append(spec)
     return first
 
@@ -360,7 +450,9 @@ def _set_aside(store: Store, owner: Owner, damaged: Sequence[Path]) -> None:
             console.say(f"{path.name} can't be read as a record and was set aside, into {place}.")
 
 
-def _jobs(prepared: Prepared, specs: Sequence[RunSpec], splits: Splits, scratch: Path, request: Request) -> list[Job]:
+def _jobs(
+    prepared: Prepared, label: str, specs: Sequence[RunSpec], splits: Splits, scratch: Path, request: Request
+) -> list[Job]:
     """Write down what all runs read, in a new folder, and return a job for each run.
 
     Raises UsageError where the store refuses.
@@ -385,14 +477,20 @@ def _jobs(prepared: Prepared, specs: Sequence[RunSpec], splits: Splits, scratch:
             adapter=scratch / f"{spec.uid}-adapter" if request.save_adapters else None,
             checkpoint=None if request.checkpoint == "off" else checkpoints / f"{spec.uid}.safetensors",
             checkpoint_after_s=LONG_EPOCH_S if request.checkpoint == "auto" else 0.0,
+            task=label,
         )
         for spec in specs
     ]
 
 
-def _baseline(prepared: Prepared, scratch: Path) -> Baseline | None:
-    """Return what the store has, else compute the baseline and keep it; None, with a warning, where that fails."""
-    folder, fingerprint = prepared.store.folder, prepared.corpus.fingerprint
+def _baseline(ready: _Ready, request: Request) -> Baseline | None:
+    """Return what the store has, else compute the baseline and keep it; None, with a warning, where that fails.
+
+    A search looks at no test split, nor does its baseline.
+    """
+    if not request.baseline or all(job.spec.search is not None for job in ready.jobs):
+        return None
+    folder, fingerprint = ready.task.store.folder, ready.task.corpus.fingerprint
     try:
         if (found := kept.find(folder, fingerprint)) is not None:
             return found.figures
@@ -400,12 +498,12 @@ def _baseline(prepared: Prepared, scratch: Path) -> Baseline | None:
         with suppress(FileNotFoundError):  # another study was quicker
             place = move_aside(kept.path(folder, fingerprint))
             console.say(f"The baseline in {folder} can't be read ({error}) and was set aside, into {place}.")
-    corpus, threads = baseline.sampled(prepared.corpus), facts.threads()
+    corpus, threads = baseline.sampled(ready.task.corpus), facts.threads()
     doing = f"baseline: character n-grams of {len(corpus.frames['train']):,} train passages"
     try:
         with cores.Cores(cores.usable()).wait(threads, tell=_wait_for_cores) as lease, console.busy(doing):
-            found = baseline.compute(corpus, scratch, threads, lease.cores)
-        kept.put(folder, fingerprint, found, aside=scratch)
+            found = baseline.compute(corpus, ready.scratch, threads, lease.cores)
+        kept.put(folder, fingerprint, found, aside=ready.scratch)
     except (baseline.Failed, OSError) as error:
         console.warn("No baseline", f"{error}\nThe study goes on without it.")
         return None
@@ -414,10 +512,8 @@ def _baseline(prepared: Prepared, scratch: Path) -> Baseline | None:
     return figures
 
 
-def _shared(
-    prepared: Prepared, contents: backbone.Contents, truncated: int, figures: Baseline | None
-) -> results.Shared:
-    corpus, study = prepared.corpus, prepared.study
+def _shared(ready: _Ready, figures: Baseline | None) -> results.Shared:
+    corpus, study, contents = ready.task.corpus, ready.task.study, ready.contents
     return results.Shared(
         backbone=Backbone(
             name=study.backbone.name,
@@ -439,12 +535,11 @@ def _shared(
             baseline=figures,
             duplicates=corpus.duplicates,
             repeated=Sizes(**corpus.repeated),
-            truncated=truncated,
+            truncated=ready.truncated,
             notes=list(corpus.notes),
             label=corpus.label,
             group=corpus.group,
         ),
-        command=facts.command_line(),
     )
 
 

@@ -37,6 +37,10 @@ class Prepared:
 
     def run(self, method: str, **hyperparameters: Any) -> Outcome:
         """Run a method with one thread and seed 0."""
+        return self.begin(method, **hyperparameters).outcome()
+
+    def begin(self, method: str, **hyperparameters: Any) -> Run:
+        """Return such a run before it has done anything."""
         spec = RunSpec(
             variant=Variant(method=method, hyperparameters=methods.get(method)(**hyperparameters).hyperparameters()),
             seed=0,
@@ -45,7 +49,7 @@ class Prepared:
             data=self.data,
             training=self.training,
         )
-        return Run(Job(spec, STYLES, self.scratch, None, threads=1), nobody).outcome()
+        return Run(Job(spec, STYLES, self.scratch, None, threads=1), nobody)
 
 
 def prepared(model: Path, texts: Path, scratch: Path, **changes: Any) -> Prepared:

@@ -130,12 +130,21 @@ def failed_record(
 
 
 def make_trial(
-    variant: Variant, trial: int, accuracies: Sequence[float], seed: int = 0, losses: Sequence[float] = ()
+    variant: Variant, trial: int, accuracies: Sequence[float], seed: int = 0, losses: Sequence[float] = (), by: str = ""
 ) -> Record:
-    """Return the record of a search's trial with these validation accuracies after its epochs; it diverged if none."""
+    """Return the record of a search's trial with these validation accuracies after its epochs; it diverged if none.
+
+    `by` is a metric that chooses instead, which is 1 - accuracy.
+    """
     losses = losses or [2 - accuracy for accuracy in accuracies]
     epochs = [
-        {"epoch": epoch, "train_loss": 1.0, "validation_loss": loss, "validation_accuracy": accuracy}
+        {
+            "epoch": epoch,
+            "train_loss": 1.0,
+            "validation_loss": loss,
+            "validation_accuracy": accuracy,
+            "validation_score": 1 - accuracy if by else None,
+        }
         for epoch, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True), start=1)
     ]
     space = {} if variant.method == "frozen" else {"learning_rate": {"low": 1e-5, "high": 1e-2, "log": True}}
@@ -145,8 +154,9 @@ def make_trial(
         error = {"type": "Diverged", "message": "the training loss is nan", "last_lines": []}
         changes |= {"status": "diverged", "error": error, "speed": None, "memory": None, "parameters": None}
     record = make_record(variant, seed, changes)
-    told = json.dumps([record.uid, trial])
-    return record.model_copy(update={"uid": hashlib.sha256(told.encode()).hexdigest()[:16]})
+    told = json.dumps([record.uid, trial, *([by] if by else [])])
+    training = record.training.model_copy(update={"select_metric": by or None})
+    return record.model_copy(update={"uid": hashlib.sha256(told.encode()).hexdigest()[:16], "training": training})
 
 
 def head(rate: float, accuracy: float = 0.4) -> Variant:

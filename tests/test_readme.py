@@ -3,7 +3,8 @@
 Commands are the lines of blocks fenced as bash or console (there, those that begin with a dollar sign), and what stands
 between single backticks and begins as one. Each must follow one of these rules, or its test fails:
 
-- `python -m bench run …` is run with --dry-run, which checks all that is said of methods, sweeps and options;
+- `python -m bench run …` is run with --dry-run, which checks all that is said of methods, sweeps and options; a study
+  file that it names is there, as `bench init` writes it;
 - `python -m bench budget` is a gate of `.ci/run`, which runs it;
 - `python -m bench …` else, and `python report.py …`, are run as they are, the stores that they name being there;
 - `make TARGET NAME=…` names a target and variables that exist;
@@ -107,6 +108,8 @@ def test_a_command_works_as_it_is_shown(
         write_texts(tmp_path / "PATH")
     if words[:3] == ["python", "-m", "bench"] and words[3] in ("run", "tune"):
         request.getfixturevalue("readmes_method")
+        for file in (word for word in words if word.endswith(".yaml")):
+            assert call(monkeypatch, "init", file) == 0
         assert call(monkeypatch, *words[3:], "--dry-run") == 0
     elif words == ["python", "-m", "bench", "budget"]:
         assert "-m bench budget\n" in (ROOT / ".ci/run").read_text("utf-8")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.execution import oom, sockets
 from bench.job import Failure, Outcome, Trained
+from bench.machine import cuda
 from bench.store.record import RunError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ RUN_ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "JOBLIB_MULTIPROCESSING": "0",  # else scikit-learn's import leaves semaphores that Python warns of at the end
     "THP_MEM_ALLOC_ENABLE": "1",  # large tensors in huge pages where Linux has them: fewer page faults
+    **cuda.WITHOUT_CONTEXT,  # a library that looks for a GPU while it is imported spoils CUDA for all that is forked
 }
 """What a run's process finds in its environment beside the user's own."""
 

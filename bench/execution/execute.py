@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bench.store.record import Environment, Record, Speed
 
 _POLL_S = 0.5
-"""How soon it is seen that a run took too long, that others came, and what other studies have done."""
+"""How soon it is seen that a run took too long, and what other studies have done."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Local:
 
 @dataclass
 class _Running:
-    """A run under way: its process, what it holds of the machine, and the most others that it has met there."""
+    """A run under way: its process, what it holds of the machine, and the most others that it met there."""
 
     job: Job
     child: Child
@@ -72,9 +72,10 @@ class Execution:
     placing: slots.Placing
     timeout_s: float | None
     _slots: slots.Slots = field(init=False)
+    _alone: slots.Slots = field(init=False)
+    _environment: Environment = field(init=False)
     _running: list[_Running] = field(default_factory=list)
     _rest_until: float = 0.0
-    _looked_at: float = 0.0
     _disturbed: bool = False
     """Whether what runs keep for each other, in the scratch folder, may come from one that wasn't alone."""
 
@@ -85,7 +86,7 @@ class Execution:
         """
         device, events = jobs[0].spec.training.device, self.results.events
         self._slots = slots.chosen(self.placing, jobs, device, events.said, lambda: events.waiting([]))
-        environment = facts.environment(device, self.results.shared.command)
+        self._look_at_machine(device)
         waiting = [replace(job, threads=self._slots.threads) for job in jobs]
         try:
             while waiting or self._running:
@@ -93,17 +94,18 @@ class Execution:
                     pass
                 if waiting or self._running:
                     for run, result in self._attend(begins=bool(waiting)):
-                        self._keep(run, result, environment)
+                        self._keep(run, result)
         finally:
             self._end_all()
 
     def time_alone(self, jobs: Sequence[Job]) -> None:
         """Run each again with all cores to itself, and put the speed and the memory of that into its record.
 
-        The jobs have a scratch folder of their own. A run that fails, that met others nevertheless, or that another
-        study is at, leaves the record as it is.
+        The jobs have a scratch folder of their own. A run that fails, that met others nevertheless, that another study
+        is at, or whose record is of another machine, leaves that as it is.
         """
-        self._slots = replace(self.placing, jobs=1).slots(jobs[0].spec.training.device)
+        self._look_at_machine(jobs[0].spec.training.device)
+        self._slots = self._alone
         self._disturbed = False
         events = self.results.events
         try:
@@ -114,13 +116,18 @@ class Execution:
         finally:
             self._end_all()
 
+    def _look_at_machine(self, device: Device) -> None:
+        self._alone = replace(self.placing, jobs=1).slots(device)
+        self._environment = facts.environment(device, self.results.command)
+
     def _timed_alone(self, job: Job) -> Record | None:
         uid = job.spec.uid
         if not self.results.owner.claim(uid):
             return None
         gpu = job.spec.training.device == "cuda"
         try:
-            if (before := self.results.find(uid)) is None or alone(before):  # another study was quicker
+            before = self.results.find(uid)
+            if before is None or alone(before) or not self._made_here(before):  # or another study was quicker
                 return None
             machine = self._slots.cores
             lease = machine.wait(len(machine.numbers), gpu=gpu, tell=lambda: self.results.events.waiting([]))
@@ -130,7 +137,7 @@ class Execution:
             [(run, result)] = ended
             if isinstance(result, Failure) or not (speed := self._speed(run, result)).exclusive:
                 return None
-            return self.results.keep_times(job, before, speed, result.memory)
+            return self.results.keep_times(job, before, result.model_copy(update={"speed": speed}))
         finally:
             job.predictions.unlink(missing_ok=True)
             self.results.owner.release(uid)
@@ -157,10 +164,10 @@ class Execution:
 
     def _start(self, job: Job, lease: Lease) -> None:
         self.results.events.started(job)
+        lease.begin()
         placed = replace(job, cores=lease.cores, gpu=lease.gpu)
         run = _Running(job, Child(placed, self.timeout_s), lease, datetime.now(UTC), time.monotonic())
         self._running.append(run)
-        self._look_around()
 
     def _attend(self, *, begins: bool) -> list[tuple[_Running, Outcome | Failure]]:
         """Listen to the runs under way for a moment; return those that are over, which hold nothing any more.
@@ -169,26 +176,18 @@ class Execution:
         """
         rest = self._rest_until - time.monotonic() if begins and len(self._running) < self._slots.at_once else _POLL_S
         ready = connection.wait([each for run in self._running for each in run.child.heard_of], max(0.0, rest))
-        if time.monotonic() > self._looked_at + _POLL_S:
-            self._look_around()
         ended = []
         for run in list(self._running):
             result = run.child.hear(ready, partial(self.results.events.progressed, run.job))
             if result is not None:
-                self._look_around()
                 run.child.close()
+                run.neighbours = run.lease.neighbours()
+                self._disturbed |= run.neighbours > 0
                 run.lease.release()
                 self._running.remove(run)
                 self._rest_until = 0.0
                 ended.append((run, result))
         return ended
-
-    def _look_around(self) -> None:
-        others = self._slots.cores.runs() - 1
-        for run in self._running:
-            run.neighbours = max(run.neighbours, others)
-        self._disturbed |= others > 0
-        self._looked_at = time.monotonic()
 
     def _end_all(self) -> None:
         self._slots.cores.give_up()
@@ -198,17 +197,25 @@ class Execution:
             self.results.owner.release(run.job.spec.uid)
         self._running.clear()
 
+    def _made_here(self, record: Record) -> bool:
+        here = self._environment
+        return (record.environment.cpu, record.environment.gpu) == (here.cpu, here.gpu)
+
     def _speed(self, run: _Running, outcome: Outcome) -> Speed:
-        """Return the run's times, and what they are worth: whether they were taken with the machine to itself."""
+        """Return the run's times, and what they are worth: whether they were taken with the machine to itself.
+
+        One of several at once whose neighbours happened to be over has fewer threads than a run by itself has.
+        """
         borrowed = bool(outcome.speed.features_reused) and self._disturbed
-        worth = {"exclusive": not run.neighbours and not borrowed, "neighbours": run.neighbours}
+        whole = run.job.threads == self._alone.threads
+        worth = {"exclusive": not run.neighbours and not borrowed and whole, "neighbours": run.neighbours}
         return outcome.speed.model_copy(update={**worth, "threads": run.job.threads})
 
-    def _keep(self, run: _Running, result: Outcome | Failure, environment: Environment) -> None:
+    def _keep(self, run: _Running, result: Outcome | Failure) -> None:
         if isinstance(result, Outcome):
             result = result.model_copy(update={"speed": self._speed(run, result)})
         wall_s = time.monotonic() - run.begin
         try:
-            self.results.keep(run.job, result, created=run.created, wall_s=wall_s, environment=environment)
+            self.results.keep(run.job, result, created=run.created, wall_s=wall_s, environment=self._environment)
         finally:
             self.results.owner.release(run.job.spec.uid)

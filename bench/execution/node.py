@@ -42,7 +42,8 @@ class Assignment:
     jobs: tuple[Job, ...]
     alone: bool
     store: Path
-    shared: Shared
+    shared: Mapping[str, Shared]
+    command: str
     known: Mapping[str, Record]
     adapters: Path | None
     placing: Placing
@@ -111,12 +112,14 @@ def work(folder: Path) -> None:
         with Owner(assignment.store) as owner:
             # its own: nodes differ in what runs keep for each other there, and the study's goes with the study
             scratch = owner.folder / str(number)
-            shutil.copytree(assignment.jobs[0].scratch, scratch)
+            for folder_of_a_task in {job.scratch for job in assignment.jobs}:
+                shutil.copytree(folder_of_a_task, scratch / folder_of_a_task.name)
             store = Store(assignment.store, aside=owner.folder)
             results = Results(
-                *(assignment.shared, store, owner, _Nobody(), assignment.known), adapters=assignment.adapters
+                *(assignment.shared, assignment.command, store, owner, _Nobody(), assignment.known),
+                adapters=assignment.adapters,
             )
-            jobs = [job.within(scratch) for job in assignment.jobs]
+            jobs = [job.within(scratch / job.scratch.name) for job in assignment.jobs]
             with Local(assignment.placing).open(results, assignment.timeout_s) as engine:
                 if assignment.alone:
                     engine.time_alone(jobs)

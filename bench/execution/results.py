@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.errors import UsageError
+from bench.execution.timed import timed
 from bench.job import Failure
 from bench.store.record import Record, RecordError, Search, Training
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from bench.job import Job, Outcome, Progress
     from bench.store.claims import Owner
     from bench.store.files import Store
-    from bench.store.record import Backbone, Data, Environment, Memory, Speed
+    from bench.store.record import Backbone, Data, Environment
 
 
 class Events(Protocol):
@@ -51,21 +52,22 @@ class Events(Protocol):
 
 @dataclass(frozen=True)
 class Shared:
-    """What is the same in the record of every run of a study, wherever it ran; `command` is what was typed."""
+    """What is the same in the record of every run of a task, wherever it ran."""
 
     backbone: Backbone
     data: Data
-    command: str
 
 
 @dataclass
 class Results:
     """A study's results, as they come, in `records`. `known` are the records, by uid, that the store had before.
 
-    `adapters` is where adapters are kept, None where nobody asked for them.
+    `shared` is by the name of the scratch folder that a task's jobs have; `command` is what was typed. `adapters` is
+    where adapters are kept, None where nobody asked for them.
     """
 
-    shared: Shared
+    shared: Mapping[str, Shared]
+    command: str
     store: Store
     owner: Owner
     events: Events
@@ -113,6 +115,7 @@ class Results:
         The run's predictions, and the adapter where one is kept, lie where the job says. Raises UsageError where it
         can't be written or another study has taken this one for dead.
         """
+        shared = self.shared[job.scratch.name]
         header: dict[str, Any] = {
             "protocol": job.spec.protocol,
             "uid": job.spec.uid,
@@ -122,22 +125,23 @@ class Results:
             "hyperparameters": job.spec.variant.hyperparameters,
             "seed": job.spec.seed,
             "preset": job.spec.preset,
-            "data": self.shared.data,
+            "data": shared.data,
             "environment": environment,
         }
-        self._put(job, *_record(header, self.shared.backbone, job, result))
+        self._put(job, *_record(header, shared.backbone, job, result))
 
-    def keep_times(self, job: Job, before: Record, speed: Speed, memory: Memory) -> Record:
+    def keep_times(self, job: Job, before: Record, outcome: Outcome) -> Record:
         """Put the speed and the memory of a run that was timed by itself into its record; return that.
 
         Raises UsageError likewise.
         """
-        timed = before.model_copy(update={"speed": speed, "memory": memory})
-        self.owner.check(timed.uid)
+        first = self.store.predictions_path(before.uid).read_bytes()
+        record = timed(before, first, outcome, job.predictions.read_bytes())
+        self.owner.check(record.uid)
         with self._writing(job):
-            self.store.put(timed, self.store.predictions_path(timed.uid).read_bytes())
-        self.records[timed.uid] = timed
-        return timed
+            self.store.put(record, first)
+        self.records[record.uid] = record
+        return record
 
     def _put(self, job: Job, record: Record, predictions: bytes | None) -> None:
         self.owner.check(record.uid)
@@ -159,7 +163,7 @@ class Results:
             yield
         except OSError as error:
             raise UsageError(
-                f"the result of {job.spec.label} can't be written to {self.store.folder}: {error.strerror}; the "
+                f"the result of {job.label} can't be written to {self.store.folder}: {error.strerror}; the "
                 "records that were there are untouched; free some space and run the same command again"
             ) from error
 
@@ -234,6 +238,7 @@ def _training(job: Job, outcome: Outcome | None) -> Training:
         threads=job.threads,
         padding_share=outcome.padding_share if outcome else None,
         select_epoch=spec.select_epoch or None,
+        select_metric=None if spec.select_metric == "accuracy" else spec.select_metric,
         feature_cache=outcome.feature_cache if outcome else None,
         laid_out=outcome.laid_out if outcome else None,
     )

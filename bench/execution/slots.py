@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _STEPS, _WARM_UP = 15, 5
 _PATIENCE_S = 60.0
 _WORTH = 1.05
-"""So many times as many steps a second are worth the memory of more runs at once."""
+"""What takes so many times as long isn't worth the memory of more runs at once."""
 _MEMORY_SHARE = 0.7
 
 
@@ -39,11 +40,15 @@ class Slots:
 
 @dataclass(frozen=True)
 class Placing:
-    """What was asked for: so many runs at once, each with its threads, and on CUDA so many on each GPU."""
+    """What was asked for: so many runs at once, each with its threads, and on CUDA so many on each GPU.
+
+    `timing`: where several run at once, one of each variant is run again by itself.
+    """
 
     jobs: int | Literal["auto"] = 1
     threads: int | None = None
     per_gpu: int = 1
+    timing: bool = True
 
     def slots(self, device: Device) -> Slots:
         """Return where runs go on this machine, one at a time where that is still to be chosen.
@@ -94,8 +99,11 @@ def chosen(
         say("measuring how many runs at once are quickest")
         with cores.Cores(numbers).wait(len(numbers), tell=wait):
             measured = rates(jobs, numbers, asked.threads)
-        found = slots(quickest(measured), asked.threads, asked.per_gpu, device)
+        timed = len({job.spec.variant.label for job in jobs if job.spec.search is None}) if asked.timing else 0
+        found = slots(quickest(measured, len(jobs), timed), asked.threads, asked.per_gpu, device)
         why = ", ".join(f"{count} at once: {rate:.1f} steps/s" for count, rate in measured.items())
+        if measured and timed:
+            why += f"; {_count(len(jobs), 'run')}, and {timed} to time alone if several run at once"
     how = f"{_count(found.at_once, 'run')} at once, {_count(found.threads, 'thread')} each"
     say(f"--jobs auto: {how} ({why or 'there was nothing to measure'}).")
     return found
@@ -108,29 +116,43 @@ def _count(number: int, what: str) -> str:
 def rates(found: Sequence[Job], numbers: tuple[int, ...], threads: int | None) -> dict[int, float]:
     """Return steps a second of all runs together, by how many run at once, as measured here with one of the jobs.
 
-    Tried are 1, 2, 4, … runs, as memory allows, on their shares of the cores `numbers`, with `threads` or one a core.
-    {} where there is nothing to choose, where nothing of it trains by steps, or where that fails.
+    Tried are 1, 2, 4, … runs and as many as there are places, as far as memory allows, on their shares of the cores
+    `numbers`, with `threads` or one a core. {} where there is nothing to choose or nothing that trains by steps, and
+    where that fails.
     """
     most = min(len(numbers) // (threads or 1), len(found))
     job = next((job for job in found if not job.spec.variant.build().fixed_features), None)
     measured: dict[int, float] = {}
-    count = 1
-    while job is not None and most > 1 and count <= most:
+    if job is None or most == 1:
+        return measured
+    peak = 0
+    for count in sorted({*(2**k for k in range(most.bit_length())), most}):
+        if count * peak > _MEMORY_SHARE * psutil.virtual_memory().total:
+            break
         each = threads or len(numbers) // count
         tried = _measured(job, [numbers[k * each : (k + 1) * each] for k in range(count)])
         if not tried:
             return {}
         measured[count] = sum(1 / seconds for seconds, _ in tried)
-        count *= 2
-        if count * max(peak for _, peak in tried) > _MEMORY_SHARE * psutil.virtual_memory().total:
-            break
+        peak = max(resident for _, resident in tried)
     return measured
 
 
-def quickest(measured: dict[int, float]) -> int:
-    """Return the fewest runs at once than which no other number is much quicker; 1 where nothing was measured."""
-    most = max(measured.values(), default=0.0)
-    return min((n for n, rate in measured.items() if rate * _WORTH >= most), default=1)
+def quickest(measured: dict[int, float], runs: int, timed: int) -> int:
+    """Return how many runs at once get so many done soonest, the fewest of those that are nearly as quick.
+
+    `timed` of them are run again one at a time, unless all are. `measured` are steps a second of all runs together, by
+    how many run at once; 1 where nothing was measured.
+    """
+
+    def duration(count: int) -> float:
+        """In seconds for each step that a run takes."""
+        rounds = math.ceil(runs / count)
+        again = timed / measured[1] if count > 1 else 0.0
+        return rounds * count / measured[count] + again
+
+    least = min(map(duration, measured), default=0.0)
+    return min((count for count in measured if duration(count) <= _WORTH * least), default=1)
 
 
 def _measured(job: Job, shares: Sequence[tuple[int, ...]]) -> list[tuple[float, int]]:

@@ -200,7 +200,7 @@ class Slurm:
         results = self.results
         known = {job.spec.uid: results.known[job.spec.uid] for job in jobs if job.spec.uid in results.known}
         assignment = node.Assignment(
-            *(tuple(jobs), alone, results.store.folder, results.shared, known),
+            *(tuple(jobs), alone, results.store.folder, results.shared, results.command, known),
             *(results.adapters, self.settings.placing, self.timeout_s),
         )
         node.assign(self.folder, self._assigned, assignment)

@@ -1,4 +1,4 @@
-"""What happens inside a run's own process. Importing this imports all that a run needs, and does nothing else."""
+"""What happens inside a run's own process. Importing this imports all that a run needs, before runs are forked."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import transformers
 from bench.job import Failure, Progress, Trained, storable
 from bench.machine import streams
 from bench.machine.cores import pin
+from bench.model import backbone
 from bench.store.record import RunError, Status
 from bench.training import train
 from bench.training.run import Run
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from bench.job import Job
 
+backbone.warm_up()
 
 _LAST_LINES = 20
 _NO_MEMORY = re.compile(r"out of memory|can(not|'t) allocate memory|ALLOC(ATION)?_FAILED", re.I)

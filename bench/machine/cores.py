@@ -8,23 +8,24 @@ have the same BENCH_CORES_DIR; other users, and containers with another such fol
 
 from __future__ import annotations
 
-import itertools
 import os
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import psutil
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from bench.machine import cgroups
+from bench.machine.register import Register, acquired
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from types import TracebackType
+
+    from bench.machine.register import Entry
 
 Named = TypeVar("Named", int, str)
 
@@ -67,22 +68,34 @@ def pin(numbers: tuple[int, ...]) -> None:
             os.sched_setaffinity(0, numbers)
 
 
-@dataclass(frozen=True)
 class Lease:
-    """What one run holds: cores, and on a GPU a place there. `gpu` is what CUDA_VISIBLE_DEVICES has to be."""
+    """What one run holds: `cores`, and on a GPU a place there. `gpu` is what CUDA_VISIBLE_DEVICES has to be.
 
-    cores: tuple[int, ...]
-    gpu: str | None
-    _held: tuple[FileLock, ...]
-    _run: FileLock
+    It counts as a run from `begin` on; within a `with`, all the time.
+    """
+
+    def __init__(self, cores: tuple[int, ...], gpu: str | None, held: tuple[FileLock, ...], register: Register) -> None:
+        self.cores, self.gpu = cores, gpu
+        self._held, self._register = held, register
+        self._entry: Entry | None = None
+
+    def begin(self) -> None:
+        """Be counted: who only looks for something to do is nobody's neighbour."""
+        self._entry = self._register.enter()
+
+    def neighbours(self) -> int:
+        """Return the most other runs at once that there have been on the machine since this one began."""
+        return self._entry.neighbours() if self._entry else 0
 
     def release(self) -> None:
         """Give everything back."""
-        Path(self._run.lock_file).unlink(missing_ok=True)
-        for lock in (self._run, *self._held):
+        if self._entry:
+            self._entry.leave()
+        for lock in self._held:
             lock.release()
 
     def __enter__(self) -> Self:
+        self.begin()
         return self
 
     def __exit__(
@@ -98,8 +111,6 @@ class Cores:
     before it, and a study that has just given some back can't take them again at once.
     """
 
-    _counter = itertools.count()
-
     def __init__(
         self, numbers: tuple[int, ...], gpus: tuple[str, ...] = (), per_gpu: int = 1, folder: Path | None = None
     ) -> None:
@@ -107,13 +118,14 @@ class Cores:
         self.folder = folder or _folder()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._queue = self._lock("queue")
+        self._register = Register(self.folder)
 
     def take(self, count: int, *, gpu: bool = False) -> Lease | None:
         """Return a lease of `count` cores (of all there are, where that is fewer), or None where they aren't free yet.
 
         Whoever was told None asks again soon, until a lease, or else has to `give_up`.
         """
-        if not (self._queue.is_locked or _acquired(self._queue)):
+        if not (self._queue.is_locked or acquired(self._queue)):
             return None
         wanted = min(count, len(self.numbers))
         cores = self._free({f"core-{number}": number for number in self.numbers}, wanted)
@@ -125,11 +137,10 @@ class Cores:
             for lock in held:
                 lock.release()
             return None
-        self._clear_the_dead()
-        run = self._lock(f"run-{os.getpid()}-{next(self._counter)}")
-        run.acquire(poll_interval=0.001)  # it is free but for a moment in which somebody looks whether it is
         self._queue.release()
-        return Lease(tuple(number for _, number in cores), next((name for _, name in place), None), held, run)
+        return Lease(
+            tuple(number for _, number in cores), next((name for _, name in place), None), held, self._register
+        )
 
     def wait(self, count: int, *, gpu: bool = False, tell: Callable[[], object]) -> Lease:
         """Return a lease as soon as there is one; `tell` is called where that isn't at once."""
@@ -148,24 +159,8 @@ class Cores:
         self._queue.release()
 
     def runs(self) -> int:
-        """Return how many runs hold cores at this moment, this study's own among them."""
-        return sum(self._is_held(path) for path in self._runs())
-
-    def _runs(self) -> Iterable[Path]:
-        return self.folder.glob("run-*.lock")
-
-    def _clear_the_dead(self) -> None:
-        """Remove what killed runs left. Only who has the queue does that or makes a run's lock, so none is lost."""
-        for path in self._runs():
-            if not self._is_held(path):
-                path.unlink(missing_ok=True)
-
-    def _is_held(self, path: Path) -> bool:
-        lock = FileLock(path)
-        if not _acquired(lock):
-            return True
-        lock.release()
-        return False
+        """Return how many runs there are on the machine at this moment, this study's own among them."""
+        return self._register.runs()
 
     def _free(self, names: dict[str, Named], wanted: int) -> list[tuple[FileLock, Named]]:
         found: list[tuple[FileLock, Named]] = []
@@ -173,20 +168,12 @@ class Cores:
             if len(found) == wanted:
                 break
             lock = self._lock(name)
-            if _acquired(lock):
+            if acquired(lock):
                 found.append((lock, what))
         return found
 
     def _lock(self, name: str) -> FileLock:
         return FileLock(self.folder / f"{name}.lock")
-
-
-def _acquired(lock: FileLock) -> bool:
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        return False
-    return True
 
 
 def _folder() -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.errors import UsageError
-from bench.machine import cores
+from bench.machine import cores, cuda
 from bench.store.record import Environment
 
 Device = Literal["cpu", "cuda"]
@@ -27,12 +27,10 @@ _WITHOUT_BF16 = frozenset({"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "
 
 
 def resolve_device(asked: Literal["auto", "cpu", "cuda"]) -> Device:
-    """Return the device to use. Raises UsageError where CUDA is asked for and there is none."""
+    """Return the device to use. Raises UsageError where CUDA is asked for and there is none, or it doesn't work."""
     if asked == "cpu":
         return "cpu"
-    import torch
-
-    if torch.cuda.is_available():
+    if cuda.there() and cuda.found().gpus:
         return "cuda"
     if asked == "cuda":
         raise UsageError("--device cuda: torch finds no CUDA device here; leave --device out to use the CPU")
@@ -49,9 +47,7 @@ def resolve_dtype(asked: Literal["auto", "fp32", "bf16"], device: Device) -> Dty
 def native_bf16(device: Device) -> bool:
     """Tell whether the processor (avx512_bf16, amx_bf16), as far as it may be used, or the GPU multiplies bf16."""
     if device == "cuda":
-        import torch
-
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        return all(gpu.bf16 for gpu in cuda.found().gpus)
     pinned = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
     return pinned not in _WITHOUT_BF16 and bool({"avx512_bf16", "amx_bf16"} & _cpu_facts()[1])
 
@@ -68,11 +64,9 @@ def threads(jobs: int = 1) -> int:
 
 
 def gpus() -> tuple[str, ...]:
-    """Return what CUDA_VISIBLE_DEVICES calls each GPU that this process may use; () without CUDA."""
-    import torch
-
+    """Return what CUDA_VISIBLE_DEVICES calls each GPU that this process may use."""
     names = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    count = torch.cuda.device_count()
+    count = len(cuda.found().gpus)
     return tuple(name.strip() for name in names[:count]) if names[0] else tuple(map(str, range(count)))
 
 
@@ -93,11 +87,7 @@ def processor() -> str:
 
 def environment(device: Device, command: str) -> Environment:
     """Return the facts that go into each record; `command` is how to do it again."""
-    gpu = None
-    if device == "cuda":
-        import torch
-
-        gpu = torch.cuda.get_device_name()
+    gpu = cuda.found().gpus[0].name if device == "cuda" else None
     commit, dirty = _git_state()
     return Environment(
         python=platform.python_version(),

@@ -202,6 +202,19 @@ def check_ids(ref: BackboneRef, found: Contents, largest: int) -> None:
         )
 
 
+def warm_up() -> None:
+    """Do once what transformers else does in each process that loads a model: compile how old names become new ones.
+
+    It does so for all architectures, which takes longer than loading a small model. It starts no thread, so that
+    processes can be forked afterwards.
+    """
+    try:
+        from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+    except ImportError:  # another version of transformers, which does it when it loads
+        return
+    get_checkpoint_conversion_mapping("gpt2")
+
+
 def load(ref: BackboneRef, styles: int, seed: int) -> PreTrainedModel:
     """Return the model in fp32 with a head for `styles` styles, dropout and the KV cache off.
 

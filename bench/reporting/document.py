@@ -169,6 +169,7 @@ def _sections(analysis: Analysis, pictures: bool, prefix: str = "") -> tuple[Sec
         *sweeps.section(layout),
         *_groups(layout),
         *_metrics(layout),
+        *_chain(layout),
         *_differences(layout),
         *_from_baseline(layout),
         *_failed(layout),
@@ -228,17 +229,27 @@ def _confusions(layout: Layout) -> list[Block]:
     return [paragraph("What ", code(layout.label(best)), " takes for what most often:"), table] if table else []
 
 
+def _chain(layout: Layout) -> list[Section]:
+    found = layout.analysis.chain
+    if found is None:
+        return []
+    said = words.chain(found, layout.label, "variants", "covering the chance in seeds and test passages")
+    return [Section("Groups that are told apart", (said, *searches.given(layout)))]
+
+
 def _differences(layout: Layout) -> list[Section]:
     table, reference = tables.differences(layout, layout.analysis.differences), layout.analysis.reference
     if table is None or reference is None:
         return []
-    return [Section("Paired differences", (*words.paired(layout.analysis, layout.label(reference)), table))]
+    said = (*words.paired(layout.analysis, layout.label(reference)), *searches.given(layout))
+    return [Section("Paired differences", (*said, table))]
 
 
 def _from_baseline(layout: Layout) -> list[Section]:
     against = layout.analysis.against_baseline
     table = tables.differences(layout, against.differences) if against else None
-    return [Section(f"Differences from {words.BASELINE}", (words.from_baseline(), table))] if table else []
+    said = (words.from_baseline(), *searches.given(layout))
+    return [Section(f"Differences from {words.BASELINE}", (*said, table))] if table else []
 
 
 def _failed(layout: Layout) -> list[Section]:

@@ -171,7 +171,7 @@ def _reading(found: Overall) -> list[Paragraph]:
     ]
     unscaled = [name for name, known in zip(names(found), found.scaled.tolist(), strict=True) if not known]
     if unscaled:
-        said.append(paragraph(f"No method beats the majority class on {listed(unscaled)}, so it isn't normalised."))
+        said.append(paragraph(f"Left out of it: {listed(unscaled)}, where no method beats the majority class."))
     varying = [f"{label(c)} ({', '.join(map(_setting, c.varying))})" for c in found.contenders if c.varying]
     if varying:
         said.append(paragraph(f"Between tasks, other settings of these methods differ: {listed(varying)}."))

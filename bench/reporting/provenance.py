@@ -33,8 +33,8 @@ def failures(layout: Layout) -> Table:
 
 
 def notes(layout: Layout) -> Table | None:
-    """The figures that a good run lacks as their measurement failed, and why; None where there are none."""
-    columns = (*layout.columns, Column("Seeds"), Column("What is missing", limit=300))
+    """What good runs' records note: figures that they lack, and why, and where a run didn't repeat itself; or None."""
+    columns = (*layout.columns, Column("Seeds"), Column("What the record notes", limit=300))
     rows = []
     for place in layout.order:
         noted = sorted((note, run.seed) for run in layout.summaries[place].runs for note in run.notes)

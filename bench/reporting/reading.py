@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bench.reporting import words
 from bench.reporting.answer import listed
 from bench.reporting.model import Paragraph, paragraph, strong
+from bench.store.metrics import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,6 +50,8 @@ def _scores(analysis: Analysis) -> str:
     said = f"{words.TOP} can't be told from the best. " if analysis.top else ""
     rules = {summary.training.tested_epoch for summary in analysis.comparison.summaries}
     epoch = "last epoch" if rules <= {"last"} else "epoch that was best on the validation split"
+    chosen = sorted({by for summary in analysis.comparison.summaries if (by := summary.training.selected_by)})
+    epoch += f", by {listed([METRICS[name].noun for name in chosen])}," if chosen and len(rules) < 2 else ""
     epoch = epoch if len(rules) < 2 else "last epoch or, where Training says best, the one best on the validation split"
     said += f"Accuracy and macro-F1 are of the test split after the {epoch}: mean ± standard deviation over n seeds"
     if any(analysis.accuracy):

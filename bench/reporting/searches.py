@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from bench.reporting.answer import listed
 from bench.reporting.layout import MANY
 from bench.reporting.model import Cell, Column, Row, Section, Table, Unit, code, paragraph, strong
 from bench.reporting.text import count
+from bench.store.metrics import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 EDGE = "▲"
 SETTINGS_SHOWN = 80
 _MOST_NAMED = 6
+_LITTLE_KNOWN = (
+    " One search of a method says little about what another would choose, so among many methods only large differences "
+    "are sure in that sense."
+)
 
 
 def section(layout: Layout, prefix: str, *, draw: bool) -> list[Section]:
@@ -44,24 +50,59 @@ def _compared(layout: Layout, prefix: str, *, draw: bool) -> list[Section]:
     found = layout.analysis.tuned
     if not found:
         return []
-    blocks: list[Block] = [paragraph(_introduction(found)), results(found), *_worth(found), *_warnings(found)]
+    blocks: list[Block] = [paragraph(_introduction(found)), results(found), *_worth(found), *_chain(layout)]
+    blocks += _warnings(found)
     if draw:
         from bench.reporting.plots import searches as plots  # matplotlib takes a second to import
 
         blocks += [replace(picture, name=prefix + picture.name) for picture in plots.pictures(found)]
     if (table := by_trials(found)) is not None:
-        said = "The best validation accuracy to expect after the default and so many trials of each method's, if the "
-        said += "trials had come in another order; of seconds, those of training."
+        best = "The best validation accuracy to expect"
+        if (metrics := _metrics([one.search for one in found])) != "accuracy":
+            best = f"The validation accuracy to expect of the best by {metrics}"
+        said = f"{best} after the default and so many trials of each method's, if the trials had come in another "
+        said += "order; of seconds, those of training."
         blocks += [paragraph(strong("With a smaller budget."), f" {said}"), table]
     return [Section("Tuned settings", tuple(blocks))]
+
+
+def _chain(layout: Layout) -> list[Paragraph]:
+    given, searched = layout.analysis.tuned_chain, layout.analysis.searched_chain
+    if given is None:
+        return []
+    said = [words.chain(given, layout.label, "tuned methods", "given the chosen settings")]
+    if searched is not None and len(searched.places) < 2:
+        said.append(paragraph("With the search counted, no two of them are told apart.", _LITTLE_KNOWN))
+    elif searched is not None:
+        counted = f"With the search counted, {count(len(searched.places))} groups are told apart: "
+        said.append(paragraph(counted, *words.row(searched.places, layout.label), ".", _LITTLE_KNOWN))
+    return said
+
+
+def given(layout: Layout) -> list[Paragraph]:
+    """Say beside verdicts of a tuned store's variants what they leave out, and how much that is; else nothing."""
+    analysis = layout.analysis
+    searched = [one for one in analysis.tuned if one.search.space and one.place is not None]
+    if not searched:
+        return []
+    said = " They say which of these settings is better, and leave out that another search would have chosen others."
+    ratios = [
+        (one.interval.high - one.interval.low) / (alone.high - alone.low)
+        for one in searched
+        if one.counted and one.interval and (alone := analysis.accuracy[one.place or 0]) and alone.high > alone.low
+    ]
+    if ratios:
+        said += f" With the search counted, a method's interval is {statistics.median(ratios):.1f} times as wide, in "
+        said += "the median over methods: see Tuned settings."
+    return [paragraph(strong("These verdicts are given the settings that were chosen."), said)]
 
 
 def _introduction(found: Sequence[Tuned]) -> str:
     searches = [one.search for one in found]
     epoch = "the last epoch" if all(one.rule == "last" for one in found) else "whichever epoch was best"
     said = f"For each method {budget(searches)} were trained once and judged by the validation split alone: "
-    said += f"by accuracy, then by loss, after {epoch}. What was chosen, and the default, were then trained anew with "
-    said += "other seeds, and only these runs were tested. No trial is in any mean."
+    said += f"by {_metrics(searches)}, then by loss, after {epoch}. What was chosen, and the default, were then "
+    said += "trained anew with other seeds, and only these runs were tested. No trial is in any mean."
     unsearched = list(dict.fromkeys(one.method for one in searches if not one.space))
     if unsearched:
         said += f" Nothing is searched for {listed(unsearched)}."
@@ -70,8 +111,9 @@ def _introduction(found: Sequence[Tuned]) -> str:
 
 def chosen(found: Sequence[Search], rule: Rule) -> Table:
     """What each search chose, beside the default, by the validation split alone."""
-    rows = [(*_search(search, rule, found), *_validation(search, rule)) for search in found]
-    columns = (*_columns(found), Column("Validation", Unit.SCORE), Column("Default's", Unit.SCORE))
+    rows = [(*_search(search, rule, found), *_validation(search, rule, found)) for search in found]
+    column = _judged_by(found)
+    columns = (*_columns(found), column, replace(column, title="Default's"))
     return Table(columns, tuple(map(Row, rows)))
 
 
@@ -81,7 +123,7 @@ def results(found: Sequence[Tuned]) -> Table:
     ordered = sorted(found, key=lambda one: -(one.accuracy.mean if one.accuracy else -1.0))
     columns = (
         *_columns(searches),
-        Column("Validation", Unit.SCORE),
+        _judged_by(searches),
         Column("Test, tuned", Unit.SCORE),
         Column("Gain over the default", Unit.POINTS),
         Column("Minus the best tuned", Unit.POINTS),
@@ -90,7 +132,7 @@ def results(found: Sequence[Tuned]) -> Table:
         Row(
             (
                 *_search(one.search, one.rule, searches),
-                _validation(one.search, one.rule)[0],
+                _validation(one.search, one.rule, searches)[0],
                 _test(one),
                 _gap(one.gain),
                 _gap(one.behind),
@@ -105,6 +147,23 @@ def _folded(columns: Sequence[Column], rows: Sequence[Row]) -> Table:
     """Fold away what is more than a reader takes in at once."""
     more = len(rows) - MANY
     return Table(tuple(columns), tuple(rows), MANY, f"{more} more") if more > 0 else Table(tuple(columns), tuple(rows))
+
+
+def _metric(found: Sequence[Search]) -> str:
+    """Return the metric by which all chose, or accuracy, which all have."""
+    metrics = {search.metric for search in found}
+    return metrics.pop() if len(metrics) == 1 else "accuracy"
+
+
+def _metrics(found: Sequence[Search]) -> str:
+    """Name the metrics by which searches chose."""
+    return listed(list(dict.fromkeys(METRICS[search.metric].noun for search in found)))
+
+
+def _judged_by(found: Sequence[Search]) -> Column:
+    metric = _metric(found)
+    title = "Validation" if metric == "accuracy" else f"Validation {METRICS[metric].noun}"
+    return Column(title, Unit.NATS if metric == "loss" else Unit.SCORE)
 
 
 def _columns(found: Sequence[Search]) -> list[Column]:
@@ -127,9 +186,10 @@ def _seeds(found: Sequence[Search]) -> bool:
     return len({search.seed for search in found}) > 1
 
 
-def _validation(search: Search, rule: Rule) -> tuple[Cell, Cell]:
+def _validation(search: Search, rule: Rule, found: Sequence[Search]) -> tuple[Cell, Cell]:
+    figure = search.figure if _metric(found) == search.metric else search.accuracy
     place = search.chosen(rule)
-    return Cell(None if place is None else search.accuracy(place, rule)), Cell(search.accuracy(0, rule))
+    return Cell(None if place is None else figure(place, rule)), Cell(figure(0, rule))
 
 
 def _test(one: Tuned) -> Cell:

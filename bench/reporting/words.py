@@ -13,9 +13,9 @@ from bench.reporting.text import count, told_apart
 from bench.store.record import alone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from bench.stats import Analysis, Comparison, Machine, Summary
+    from bench.stats import Analysis, Chain, Comparison, Machine, Summary
 
 PRESETS = {
     "full": "GPT-2 (124M) on AuthorMix, the comparison that this project is about",
@@ -44,6 +44,7 @@ SETTINGS = {
     "device": "device",
     "protocol": "protocol",
     "tested_epoch": "tested epoch",
+    "selected_by": "best epoch by",
 }
 
 
@@ -130,6 +131,26 @@ def paired(analysis: Analysis, reference: str) -> list[Paragraph]:
             )
         )
     return said
+
+
+def chain(found: Chain, label: Callable[[int], str], members: str, counted: str) -> Paragraph:
+    """Say how many groups of `members` are told apart; `counted` says what the verdicts hold."""
+    tested = f"by p adjusted for all {count(found.differences)} differences between two {members} (Holm), {counted}."
+    if len(found.places) < 2:
+        return paragraph(strong(f"No two {members} are told apart"), f", {tested}")
+    groups = strong(f"{count(len(found.places))} groups of {members} are told apart:")
+    said = [groups, " ", *row(found.places, label), f". Each is better than the next, {tested}"]
+    if len(found.members) > len(found.places):
+        said.append(" Each of the others can't be told from one of these at least.")
+    if found.floor is not None and len(found.above) > 1:
+        said += [" Among those whose mean is above that of ", code(label(found.floor))]
+        said += [f", there are {count(len(found.above))}: ", *row(found.above, label), "."]
+    return paragraph(*said)
+
+
+def row(places: Sequence[int], label: Callable[[int], str]) -> list[str | Span]:
+    """Write the links of a chain, the best first."""
+    return [part for place in places for part in (" > ", code(label(place)))][1:]
 
 
 def metrics(summaries: Iterable[Summary]) -> Paragraph:

@@ -2,6 +2,7 @@
 
 from bench.stats.analysis import Analysis, analyse, without_predictions
 from bench.stats.baseline import Against
+from bench.stats.chain import Chain
 from bench.stats.differences import Difference, Verdict
 from bench.stats.intervals import Interval
 from bench.stats.outcomes import Outcomes
@@ -31,6 +32,7 @@ __all__ = [
     "Against",
     "Analysis",
     "Average",
+    "Chain",
     "Comparison",
     "Contender",
     "Cost",

@@ -10,13 +10,14 @@ import numpy as np
 
 from bench.stats import baseline, jackknife, moderation
 from bench.stats.bootstrap import DRAWS, correlated, covariance, heavier
+from bench.stats.chain import told_apart
 from bench.stats.differences import against, top_group
 from bench.stats.families import Family
 from bench.stats.intervals import of_each, of_pairs
 from bench.stats.outcomes import read, read_baseline
 from bench.stats.pareto import above_majority, draw, fronts
 from bench.stats.reference import find
-from bench.stats.tuned import tuned
+from bench.stats.tuned import tuned, tuned_apart
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.stats.baseline import Against
+    from bench.stats.chain import Chain
     from bench.stats.differences import Difference
     from bench.stats.intervals import Figures, Interval
     from bench.stats.jackknife import Sample
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from bench.stats.tuned import Tuned
 
 Value = TypeVar("Value")
+
+FLOOR = "head"
+"""The method that others should beat: it trains nothing but the head."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,9 @@ class Analysis:
     would have been found with 80% power. `max_t`: differences were tested with regard to what they have in common, else
     by Holm's method. `against_baseline` holds the variants against the comparison's baseline; None where there is none,
     or its predictions aren't known. `documents` is how many there are, passages of each taken together; None: the
-    intervals are given these passages. `tuned` and `optimised` are the comparison's searches, in order.
+    intervals are given these passages. `chain` are variants of which each is better than the next. `tuned` and
+    `optimised` are the comparison's searches, in order; `tuned_chain` is of the methods as they were tuned, given
+    the choice, and `searched_chain` with what the searches leave to chance.
     """
 
     comparison: Comparison
@@ -81,7 +88,10 @@ class Analysis:
     documents: int | None
     max_t: bool
     fronts: tuple[Front, ...]
+    chain: Chain | None
     tuned: tuple[Tuned, ...]
+    tuned_chain: Chain | None
+    searched_chain: Chain | None
     optimised: tuple[Tuned, ...]
 
     @property
@@ -119,6 +129,9 @@ def analyse(comparison: Comparison, folder: Path, reference: str | None = None) 
     places = list(known)
     differences, detectable = _against(pairs, places, chosen, above)
     base = chosen if reference is not None else places[0]
+    floor = next((place for place in places if comparison.summaries[place].method == FLOOR), None)
+    searched = tuned(comparison, comparison.searches, places, each, pairs)
+    tuned_chain, searched_chain = tuned_apart(searched, places, pairs, FLOOR)
     against_baseline, unread = _against_baseline(comparison, folder, known, accuracies, clusters, prior)
     return Analysis(
         comparison=comparison,
@@ -137,7 +150,10 @@ def analyse(comparison: Comparison, folder: Path, reference: str | None = None) 
         documents=documents,
         max_t=chosen is not None and Family(pairs, places.index(chosen)).max_t,
         fronts=fronts(comparison, above, draw(known, clusters, _moved_by_seeds(each, pairs), comparison.majority)),
-        tuned=tuned(comparison, comparison.searches, places, each, pairs),
+        chain=told_apart(pairs, places, floor),
+        tuned=searched,
+        tuned_chain=tuned_chain,
+        searched_chain=searched_chain,
         optimised=tuned(comparison, comparison.optimised, places, each, pairs),
     )
 
@@ -162,7 +178,10 @@ def without_predictions(comparison: Comparison, missing: tuple[str, ...] = ()) -
         documents=None,
         max_t=False,
         fronts=fronts(comparison, above_majority(comparison, nothing)),
+        chain=None,
         tuned=tuned(comparison, comparison.searches),
+        tuned_chain=None,
+        searched_chain=None,
         optimised=tuned(comparison, comparison.optimised),
     )
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from math import comb
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.store.record import best_validated
+from bench.store.record import best_validated, goodness
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -28,9 +28,13 @@ Rule = Literal["last", "best"]
 """By which epoch a trial is judged: by its last, or by that which was best on the validation split."""
 
 
-def score(epochs: Sequence[Epoch], rule: Rule) -> Epoch:
+def score(epochs: Sequence[Epoch], rule: Rule, metric: str = "accuracy") -> Epoch:
     """Return the epoch by which a run is judged."""
-    return epochs[-1] if rule == "last" else best_validated(epochs)
+    return epochs[-1] if rule == "last" else best_validated(epochs, metric)
+
+
+Judged = tuple[float, float]
+"""A trial's figure of the metric that chooses, the larger the better, and its validation accuracy."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +55,44 @@ class Search:
         """The same with the default and so many trials after it."""
         return replace(self, trials=self.trials[: trials + 1])
 
+    @property
+    def metric(self) -> str:
+        """By which metric of the validation split a trial is chosen."""
+        return self.trials[0].training.select_metric or "accuracy"
+
     def accuracy(self, place: int, rule: Rule) -> float | None:
         """A trial's validation accuracy, 0 to 1; None where the run has no result."""
+        epoch = self._epoch(place, rule)
+        return None if epoch is None else epoch.validation_accuracy
+
+    def figure(self, place: int, rule: Rule) -> float | None:
+        """A trial's figure of the metric that chooses; None where the run has no result."""
+        epoch = self._epoch(place, rule)
+        return None if epoch is None else epoch.selecting
+
+    def goodness(self, place: int, rule: Rule) -> float | None:
+        """The same, with the sign by which more is better."""
+        epoch = self._epoch(place, rule)
+        return None if epoch is None else goodness(epoch, self.metric)
+
+    def _epoch(self, place: int, rule: Rule) -> Epoch | None:
         epochs = _epochs(self.trials[place])
-        return score(epochs, rule).validation_accuracy if epochs else None
+        return score(epochs, rule, self.metric) if epochs else None
 
     def chosen(self, rule: Rule) -> int | None:
-        """The trial that is best on the validation split, by accuracy, then by loss, then the earliest; None: none is.
+        """The trial that is best on the validation split, by its metric, then loss, then the earliest; None: none is.
 
         A trial without a result, be it that it diverged, is a trial, but never chosen.
         """
-        judged = {place: score(epochs, rule) for place, trial in enumerate(self.trials) if (epochs := _epochs(trial))}
-        if not judged:
+        found = {place: epoch for place in range(len(self.trials)) if (epoch := self._epoch(place, rule))}
+        if not found:
             return None
-        return max(judged, key=lambda at: (judged[at].validation_accuracy, -judged[at].validation_loss, -at))
+        return max(found, key=lambda at: (goodness(found[at], self.metric), -found[at].validation_loss, -at))
+
+    def judged(self, rule: Rule) -> list[Judged]:
+        """Each trial's figures, the default's first; one without a result counts as the worst."""
+        found = [(self.goodness(place, rule), self.accuracy(place, rule)) for place in range(len(self.trials))]
+        return [(-math.inf if good is None else good, accuracy or 0.0) for good, accuracy in found]
 
     def edges(self, rule: Rule) -> dict[str, str]:
         """The fields whose chosen value is the smallest or the largest of all that were tried: field -> which."""
@@ -129,7 +157,9 @@ def searches(records: Iterable[Record]) -> list[Search]:
 def _settings(record: Record) -> str:
     """What is the same for all trials of a search."""
     training = record.training.model_dump(
-        include={"epochs", "max_steps", "batch_size", "weight_decay", "warmup_share", "dtype", "device"}
+        include={
+            *("epochs", "max_steps", "batch_size", "weight_decay", "warmup_share", "dtype", "device", "select_metric"),
+        }
     )
     space: Any = record.search.model_dump()["space"] if record.search else None
     return json.dumps([training, record.data.max_length, record.protocol, space], sort_keys=True)
@@ -148,17 +178,17 @@ def _in_order(trials: Mapping[int, Record]) -> tuple[Record, ...]:
 
 
 def expected_best(search: Search, rule: Rule) -> list[float]:
-    """The validation accuracy to expect of the best after the default and k trials, for k from 0 to all, 0 to 1.
+    """The validation accuracy to expect of what is best after the default and k trials, for k from 0 to all, 0 to 1.
 
     The mean over all ways to draw k of the trials without replacement, which is unbiased; with replacement it would be
     too low (Tang et al. 2020, arXiv 2004.13705). A trial without a result counts as 0.
     """
-    default, *others = (search.accuracy(place, rule) or 0.0 for place in range(len(search.trials)))
+    default, *others = search.judged(rule)
     ordered = sorted(max(default, other) for other in others)
     n = len(ordered)
-    found = [default]
+    found = [default[1]]
     for k in range(1, n + 1):
-        found.append(sum(value * comb(place, k - 1) for place, value in enumerate(ordered)) / comb(n, k))
+        found.append(sum(value * comb(place, k - 1) for place, (_, value) in enumerate(ordered)) / comb(n, k))
     return found
 
 
@@ -178,22 +208,17 @@ class Chance:
 
 
 def chance(found: Sequence[Search], rule: Rule) -> list[Chance | None]:
-    """What each search leaves to chance, as `left_to_chance` tells it; a trial without a result counts as 0."""
-    return left_to_chance(
-        [
-            [search.accuracy(place, rule) or 0.0 for place in range(len(search.trials))] if search.space else None
-            for search in found
-        ]
-    )
+    """What each search leaves to chance, as `left_to_chance` tells it."""
+    return left_to_chance([search.judged(rule) if search.space else None for search in found])
 
 
-def left_to_chance(searches: Sequence[Sequence[float] | None]) -> list[Chance | None]:
-    """What searches leave to chance, from each one's scores, the default's first; None where nothing is searched.
+def left_to_chance(searches: Sequence[Sequence[Judged] | None]) -> list[Chance | None]:
+    """What searches leave to chance, from each one's trials, the default first; None where nothing is searched.
 
     Other searches are had by drawing the trials anew with replacement, the default always among them; the variance of
-    the best score over all such draws is computed exactly. One search knows it badly, so that of each counts at least
-    as the median of all, and what it is worth was found by simulation (docs/statistics.md). Too few trials tell
-    nothing: None.
+    the best one's accuracy over all such draws is computed exactly. One search knows it badly, so that of each counts
+    at least as the median of all, and what it is worth was found by simulation (docs/statistics.md). Too few trials
+    tell nothing: None.
     """
     own = [0.0 if scores is None else _variance_of_best(*scores) for scores in searches]
     known = [variance for variance, scores in zip(own, searches, strict=True) if scores and variance is not None]
@@ -206,11 +231,12 @@ def left_to_chance(searches: Sequence[Sequence[float] | None]) -> list[Chance | 
     ]
 
 
-def _variance_of_best(default: float, *others: float) -> float | None:
+def _variance_of_best(default: Judged, *others: Judged) -> float | None:
     n = len(others)
     if n < FEW_TRIALS:
         return None
     ordered = sorted((max(default, other) for other in others), reverse=True)
     shares = [((n - place) / n) ** n - ((n - place - 1) / n) ** n for place in range(n)]
-    mean = math.fsum(map(operator.mul, shares, ordered))
-    return math.fsum(share * (value - mean) ** 2 for share, value in zip(shares, ordered, strict=True))
+    accuracies = [accuracy for _, accuracy in ordered]
+    mean = math.fsum(map(operator.mul, shares, accuracies))
+    return math.fsum(share * (value - mean) ** 2 for share, value in zip(shares, accuracies, strict=True))

@@ -56,6 +56,7 @@ class TrainingSettings:
     device: str
     protocol: int
     tested_epoch: Rule = "last"
+    selected_by: str | None = None
 
     @classmethod
     def of(cls, record: Record) -> TrainingSettings:
@@ -73,6 +74,7 @@ class TrainingSettings:
             device=training.device,
             protocol=record.protocol,
             tested_epoch="best" if training.select_epoch else "last",
+            selected_by=training.select_metric if training.select_epoch else None,
         )
 
 
@@ -119,7 +121,8 @@ class Summary:
     def fits(self, trial: Record, rule: Rule) -> bool:
         """Whether this is what a search's trial tried, trained in the same way and judged by that epoch."""
         alike = trial.method == self.method and trial.hyperparameters == self.hyperparameters
-        return alike and replace(TrainingSettings.of(trial), tested_epoch=rule) == self.training
+        metric = trial.training.select_metric if rule == "best" else None
+        return alike and replace(TrainingSettings.of(trial), tested_epoch=rule, selected_by=metric) == self.training
 
     def metric(self, name: str) -> Estimate | None:
         """A metric of the test split, by its name in the record."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.stats.chain import told_apart
 from bench.stats.searches import chance
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bench.stats.chain import Chain
     from bench.stats.intervals import Figures, Interval
     from bench.stats.searches import Chance, Rule, Search
     from bench.stats.summaries import Comparison, Estimate
@@ -34,7 +36,7 @@ class Tuned:
 
     `gain` is the chosen settings minus the default, None where that was chosen; `behind` the chosen settings minus
     those of the method that is best at its chosen ones, None for itself. The intervals cover the chance in seeds, in
-    test passages and, where it is known (`counted`), in the searches.
+    test passages and, where it is known, what the searches leave to `chance`; None: they are given the choice.
     """
 
     search: Search
@@ -45,7 +47,12 @@ class Tuned:
     interval: Interval | None
     gain: Gap | None
     behind: Gap | None
-    counted: bool
+    chance: Chance | None
+
+    @property
+    def counted(self) -> bool:
+        """Whether intervals hold what the search leaves to chance."""
+        return self.chance is not None
 
 
 def tuned(
@@ -90,7 +97,7 @@ def tuned(
                 interval=interval,
                 gain=gap(place, default, unknown),
                 behind=None if best is None else gap(place, chosen[best], unknown, left[best]),
-                counted=unknown is not None,
+                chance=unknown,
             )
         )
     return tuple(found)
@@ -122,6 +129,34 @@ def with_search(figures: Figures, variance: float | NDArray[Any], degrees: float
         variances=np.concatenate([figures.variances, more[0]]),
         degrees=np.concatenate([figures.degrees, more[1]]),
     )
+
+
+def tuned_apart(
+    found: Sequence[Tuned], places: Sequence[int], pairs: Figures, floor: str | None = None
+) -> tuple[Chain | None, Chain | None]:
+    """The longest chains of methods at their chosen settings, of which each is better than the next.
+
+    The first is given the choice; the second counts what the searches leave to chance, None where that isn't known of
+    all. `pairs` are the differences of the summaries at `places`. Of a method's several searches the first counts.
+    `floor` is a method.
+    """
+    rows = {place: row for row, place in enumerate(places)}
+    methods: dict[str, Tuned] = {}
+    for one in found:
+        if one.place in rows:
+            methods.setdefault(one.search.method, one)
+    ordered = sorted(methods.values(), key=lambda one: one.place or 0)
+    chosen = [one.place for one in ordered if one.place is not None]
+    at = [rows[place] for place in chosen]
+    figures = pairs.at(*np.ix_(at, at))
+    lowest = methods[floor].place if floor in methods else None
+    given = told_apart(figures, chosen, lowest)
+    left = [one.chance for one in ordered if one.chance is not None]
+    if len(left) < len(ordered):
+        return given, None
+    variance, degrees = (np.array([getattr(one, name) for one in left]) for name in ("variance", "degrees"))
+    whole = with_search(figures, np.add.outer(variance, variance), np.minimum.outer(degrees, degrees))
+    return given, told_apart(whole, chosen, lowest)
 
 
 def worse_than_default(found: Sequence[Tuned]) -> tuple[int, int]:

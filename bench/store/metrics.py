@@ -17,6 +17,11 @@ class Metric:
     larger_is_better: bool = True
     two_styles: bool = False
 
+    @property
+    def noun(self) -> str:
+        """The title as it stands within a sentence."""
+        return self.title[0].lower() + self.title[1:] if self.title[1].islower() else self.title
+
 
 METRICS = {
     metric.name: metric

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bench.store.metrics import METRICS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -117,6 +119,9 @@ class Training(Part):
     select_epoch: bool | None = Field(
         default=None, description="true where the test figures are of the best epoch on the validation split"
     )
+    select_metric: str | None = Field(
+        default=None, description="by which metric trials, or epochs, are chosen, where it isn't accuracy"
+    )
     laid_out: int | None = Field(default=None, description="frozen linear layers that were computed from a layout")
 
 
@@ -171,11 +176,24 @@ class Epoch(Part):
     train_loss: float | None
     validation_loss: float
     validation_accuracy: float
+    validation_score: float | None = Field(
+        default=None, description="the metric that selects, where it isn't accuracy: training.select_metric"
+    )
+
+    @property
+    def selecting(self) -> float:
+        """The figure of the metric that selects."""
+        return self.validation_accuracy if self.validation_score is None else self.validation_score
 
 
-def best_validated(epochs: Sequence[Epoch]) -> Epoch:
-    """Return the best epoch on the validation split: by accuracy, then by loss, then the earliest."""
-    return max(epochs, key=lambda epoch: (epoch.validation_accuracy, -epoch.validation_loss, -epoch.epoch))
+def goodness(epoch: Epoch, metric: str) -> float:
+    """Return the figure of the metric that selects, with the sign by which more is better."""
+    return epoch.selecting if METRICS[metric].larger_is_better else -epoch.selecting
+
+
+def best_validated(epochs: Sequence[Epoch], metric: str = "accuracy") -> Epoch:
+    """Return the best epoch on the validation split: by the metric, then by loss, then the earliest."""
+    return max(epochs, key=lambda epoch: (goodness(epoch, metric), -epoch.validation_loss, -epoch.epoch))
 
 
 class Quality(Part):
@@ -227,7 +245,10 @@ class Speed(Part):
     eval_tokens_per_s: float | None = None
     eval_samples_per_s: float | None = None
     eval_merged_tokens_per_s: float | None = None
-    exclusive: bool | None = Field(default=None, description="whether no other run was on the machine; null: long ago")
+    exclusive: bool | None = Field(
+        default=None,
+        description="whether no other run was on the machine, and it had a lone run's threads; null: long ago",
+    )
     neighbours: int | None = Field(default=None, description="the most other runs at once on the machine meanwhile")
     threads: int | None = Field(default=None, description="with which these times were taken")
 
@@ -293,7 +314,11 @@ class Record(Part):
     speed: Speed | None = None
     memory: Memory | None = None
     compute: Compute | None = None
-    notes: list[str] = Field(default=[], description="a line for each figure of a good run that is null as it failed")
+    notes: list[str] = Field(
+        default=[],
+        description="a line for each figure of a good run that is null as it failed, and for predictions that differed "
+        "when it was timed again",
+    )
     environment: Environment
     checksum: str | None = None
 

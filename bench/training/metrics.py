@@ -96,6 +96,18 @@ def rarer_of_two(train_labels: NDArray[np.int64], styles: int) -> int | None:
     return 0 if first < second else 1
 
 
+def selecting(
+    metric: str, logits: NDArray[np.float32], labels: NDArray[np.int64], train_labels: NDArray[np.int64]
+) -> float | None:
+    """Return what logits [n, styles] score by the metric, as `scores` would; None where it isn't defined."""
+    predictions = logits.argmax(axis=1)
+    if metric == "accuracy":
+        return float(accuracy_score(labels, predictions))
+    if metric == "macro_f1":
+        return float(f1_score(labels, predictions, labels=np.unique(labels), average="macro", zero_division=0))
+    return cross_entropy(logits, labels) if metric == "loss" else further(logits, labels, train_labels)[metric]
+
+
 def further(
     logits: NDArray[np.float32], labels: NDArray[np.int64], train_labels: NDArray[np.int64]
 ) -> dict[str, float | None]:

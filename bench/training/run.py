@@ -155,7 +155,8 @@ class Run:
         if head is None:
             architecture = type(forward.module).__name__
             raise MethodError(f"{self.method.name} fits one head to fixed features, and {architecture} has none such")
-        return train.fit_to_features(reader, self.method, head, passes["train"].features, self.splits, self.watch)
+        features, metric = passes["train"].features, self.training.select_metric
+        return train.fit_to_features(reader, self.method, head, features, self.splits, self.watch, metric)
 
     def _checkpoint(self) -> Checkpoint | None:
         path = self.job.checkpoint

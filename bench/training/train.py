@@ -15,7 +15,7 @@ from torch.nn import functional
 from bench.data import eval_batches, train_batches
 from bench.machine import measure
 from bench.store.record import Epoch, best_validated
-from bench.training.metrics import cross_entropy
+from bench.training.metrics import cross_entropy, selecting
 from methods import Plan
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def fit(
     after which that was written. Where an epoch is to be selected, the module ends as it was after the best.
     """
     if not any(p.requires_grad for p in forward.module.parameters()):
-        return Fit(epochs=[_validate(forward, splits.validation, 0, None)])
+        return Fit(epochs=[_validate(forward, splits, 0, None, spec.select_metric)])
     fitting = Fitting(forward, method, splits.train, spec, watch)
     if checkpoint is not None:
         checkpoint.restore(fitting)
@@ -117,8 +117,8 @@ def fit(
         begin = time.monotonic()
         batches = train_batches(len(splits.train.labels), spec.batch_size, seed, epoch)
         loss = fitting.train_epoch(batches[: fitting.plan.steps - len(fitting.result.tokens)])
-        fitting.result.epochs.append(_validate(forward, splits.validation, epoch, loss))
-        if spec.select_epoch and best_validated(fitting.result.epochs).epoch == epoch:
+        fitting.result.epochs.append(_validate(forward, splits, epoch, loss, spec.select_metric))
+        if spec.select_epoch and best_validated(fitting.result.epochs, spec.select_metric).epoch == epoch:
             fitting.best = {name: tensor.clone() for name, tensor in module_tensors(forward.module).items()}
         if checkpoint is not None:
             checkpoint.keep(fitting, time.monotonic() - begin)
@@ -134,7 +134,13 @@ def module_tensors(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def fit_to_features(
-    forward: Forward, method: Method, head: torch.nn.Module, features: torch.Tensor, splits: Splits, watch: Watch
+    forward: Forward,
+    method: Method,
+    head: torch.nn.Module,
+    features: torch.Tensor,
+    splits: Splits,
+    watch: Watch,
+    select_metric: str = "accuracy",
 ) -> Fit:
     """Have a method find its head by itself, from the train split's features [n, width], and validate that as epoch 1.
 
@@ -150,7 +156,7 @@ def fit_to_features(
     with torch.inference_mode():
         loss = functional.cross_entropy(head(features), labels)
     _check(loss, 0)
-    result.epochs.append(_validate(forward, splits.validation, 1, loss.item()))
+    result.epochs.append(_validate(forward, splits, 1, loss.item(), select_metric))
     return result
 
 
@@ -249,10 +255,15 @@ def evaluate(forward: Forward, split: TokenSplit) -> Evaluation:
     return Evaluation(logits, cost, int(split.lengths.sum()))
 
 
-def _validate(forward: Forward, split: TokenSplit, epoch: int, train_loss: float | None) -> Epoch:
-    logits = evaluate(forward, split).logits
-    loss = cross_entropy(logits, split.labels)
+def _validate(forward: Forward, splits: Splits, epoch: int, train_loss: float | None, metric: str) -> Epoch:
+    logits, labels = evaluate(forward, splits.validation).logits, splits.validation.labels
+    loss = cross_entropy(logits, labels)
     if not math.isfinite(loss):
         raise Diverged(f"the validation loss is {loss} after epoch {epoch}; a smaller learning_rate may help")
-    accuracy = float((logits.argmax(axis=1) == split.labels).mean())
-    return Epoch(epoch=epoch, train_loss=train_loss, validation_loss=loss, validation_accuracy=accuracy)
+    return Epoch(
+        epoch=epoch,
+        train_loss=train_loss,
+        validation_loss=loss,
+        validation_accuracy=float((logits.argmax(axis=1) == labels).mean()),
+        validation_score=None if metric == "accuracy" else selecting(metric, logits, labels, splits.train.labels),
+    )

@@ -30,16 +30,14 @@ class Optimiser:
 
     def next(self, search: Search, rule: Rule) -> Variant:
         """Tell how the search's last trial went, and return what to try next."""
-        accuracy = search.accuracy(len(search.trials) - 1, rule)
+        found = search.goodness(len(search.trials) - 1, rule)
         if self._pending is not None:
             failed = self._optuna.trial.TrialState.FAIL
-            self._study.tell(self._pending, accuracy, state=None if accuracy is not None else failed)
-        elif accuracy is not None and all(
-            0 <= found.share(self._of_default(f)) <= 1 for f, found in self.space.items()
-        ):
+            self._study.tell(self._pending, found, state=None if found is not None else failed)
+        elif found is not None and self._holds_default():
             values = {field: self._of_default(field) for field in self.space}
             create = self._optuna.trial.create_trial
-            self._study.add_trial(create(params=values, distributions=self._distributions(), value=accuracy))
+            self._study.add_trial(create(params=values, distributions=self._distributions(), value=found))
         self._pending = self._study.ask(self._distributions())
         kind = methods.get(self.default.method)
         values = {field: _rounded(value) for field, value in self._pending.params.items()}

@@ -10,16 +10,19 @@ import methods
 from bench import console, study
 from bench.errors import UsageError
 from bench.reporting import searches as shown
-from bench.spec import RangeSpec, TrialSpec, Variant
+from bench.spec import LARGEST_SEED, RangeSpec, TrialSpec, Variant
 from bench.stats import Rule, Search
+from bench.store.metrics import METRICS
 from bench.store.record import Searched
 from bench.tuning import optimising
 from bench.tuning.points import point
 from bench.tuning.spaces import spaces
+from methods.errors import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from bench.data import Corpus
     from bench.spec import RunSpec
     from bench.store.files import Store
     from bench.store.record import Record
@@ -30,8 +33,6 @@ TRIALS = 16
 """So many trials a method has beside its default, where nothing else is asked for."""
 MOST_TRIALS = 1000
 """More no budget buys: one more would tell nothing."""
-
-_LARGEST_SEED = 2**32 - 1
 
 Which = tuple[str, int]
 """A method and a search seed: one search."""
@@ -48,6 +49,7 @@ class Tuning:
     space: tuple[str, ...] = ()
     select_epoch: bool = False
     optimise: bool = False
+    select_metric: str = "accuracy"
 
     @property
     def rule(self) -> Rule:
@@ -57,6 +59,10 @@ class Tuning:
     def spaces(self) -> dict[str, Space]:
         """Return each method's space. Raises UsageError for what is wrong with what was asked for, before any run."""
         self.request.variants()
+        if self.select_metric not in METRICS:
+            near = did_you_mean(self.select_metric, list(METRICS))
+            said = f"--select-metric {self.select_metric}: there is no such metric{near}; there are "
+            raise UsageError(said + ", ".join(METRICS))
         if self.trials is not None and self.budget_s is not None:
             raise UsageError("--trials and --budget: give one of them, so many trials or so much training time")
         if not self.search_seeds:
@@ -64,8 +70,8 @@ class Tuning:
         for seed, times in Counter(self.search_seeds).items():
             if times > 1:
                 raise UsageError(f"--search-seeds: {seed} is given twice")
-            if not 0 <= seed <= _LARGEST_SEED:
-                raise UsageError(f"--search-seeds {seed}: a seed is a whole number from 0 to {_LARGEST_SEED}")
+            if not 0 <= seed <= LARGEST_SEED:
+                raise UsageError(f"--search-seeds {seed}: a seed is a whole number from 0 to {LARGEST_SEED}")
         if both := sorted(set(self.search_seeds) & set(self.request.seeds)):
             raise UsageError(
                 f"--seeds and --search-seeds share {', '.join(map(str, both))}: settings that were chosen by a seed "
@@ -111,14 +117,25 @@ def run(asked: Tuning) -> Tuned:
     found = asked.spaces()
     request = asked.request
     prepared = study.prepare(request, [_greediest(name, space) for name, space in found.items()])
+    _check_metric(asked.select_metric, prepared.corpus)
     trials = _Trials(asked, prepared, found)
     done = trials.optimise() if asked.optimise else trials.run()
     console.show(shown.chosen(done, asked.rule))
     final = [*trials.defaults.values(), *(variant for search in done if (variant := _chosen(search, asked.rule)))]
-    training = prepared.study.training.model_copy(update={"select_epoch": asked.select_epoch})
+    selecting = {"select_epoch": True, "select_metric": asked.select_metric} if asked.select_epoch else {}
+    training = prepared.study.training.model_copy(update=selecting)
     grid = prepared.study.model_copy(update={"training": training})
     specs = [grid.run(v, seed) for seed in request.seeds for v in _distinct(final, request.methods)]
-    return Tuned(prepared.store, done, tuple(study.complete(prepared, specs, request)))
+    return Tuned(prepared.store, done, tuple(study.complete([prepared], specs, request)))
+
+
+def _check_metric(name: str, corpus: Corpus) -> None:
+    """Refuse a metric that the texts can't be scored by."""
+    if METRICS[name].two_styles and len(corpus.styles) != 2:
+        one = f"--select-metric {name} is for two labels, and {corpus.name} has {len(corpus.styles)}"
+        raise UsageError(f"{one}; take macro_f1, where each label counts the same")
+    if METRICS[name].two_styles and corpus.frames["validation"]["style"].nunique() < 2:
+        raise UsageError(f"--select-metric {name} needs both labels in the validation split of {corpus.name}")
 
 
 def announced(asked: Tuning) -> list[str]:
@@ -164,6 +181,8 @@ class _Trials:
 
     def __init__(self, asked: Tuning, prepared: Prepared, found: Mapping[str, Space]) -> None:
         self.asked, self.prepared, self.spaces = asked, prepared, found
+        training = prepared.study.training.model_copy(update={"select_metric": asked.select_metric})
+        self.study = prepared.study.model_copy(update={"training": training})
         self.defaults = asked.defaults()
         self.request = replace(asked.request, save_adapters=None)
         self.asked_for: dict[tuple[str, int, int], Variant] = {}
@@ -201,7 +220,7 @@ class _Trials:
             for which, most in upto.items()
             if len(self.done[which]) <= trial < most
         }
-        records = {record.uid: record for record in study.complete(self.prepared, [*specs.values()], self.request)}
+        records = {record.uid: record for record in study.complete([self.prepared], [*specs.values()], self.request)}
         for (which, trial), spec in specs.items():
             if spec.uid in records and len(self.done[which]) == trial:
                 self.done[which].append(records[spec.uid])
@@ -247,7 +266,7 @@ class _Trials:
             name, self.spaces[name], seed, trial, self.defaults[name]
         )
         search = TrialSpec(trial=trial, space=ranges, optimised=self.asked.optimise)
-        return self.prepared.study.run(variant, seed, search)
+        return self.study.run(variant, seed, search)
 
     def _search(self, which: Which, trials: Sequence[Record]) -> Search:
         name, seed = which

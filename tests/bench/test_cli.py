@@ -71,6 +71,7 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
         f"malformed {text!r}": (["run", "--set", text], [f"--set {text}", "METHOD.FIELD=VALUE"])
         for text in ("lora", "lora.alpha", "lora=8", "lora.alpha=", ".alpha=8", "lora.=8")
     },
+    "no study file": (["run", "nowhere.yaml"], ["nowhere.yaml: can't be read", "python -m bench init"]),
     "bad seed": (["run", "--seeds", "0,one"], ["--seeds 0,one", "whole numbers"]),
     "fraction of a seed": (["run", "--seeds", "0.5"], ["--seeds 0.5"]),
     "negative seed": (["run", "--seeds", "-1"], ["--seeds -1", "from 0 to"]),

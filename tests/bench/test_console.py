@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,6 +105,62 @@ def test_every_run_under_way_has_a_bar() -> None:
     assert [f"{done}/12" in shown for done in (3, 5)] == [True, True]
     last = out.getvalue()
     assert "seed=3, timed alone" in last[last.rindex("macro-F1") :]
+
+
+def _left(remaining: console.Remaining) -> float:
+    seconds = remaining.seconds()
+    assert seconds is not None
+    return seconds
+
+
+def test_the_time_left_is_of_all_runs_and_of_those_that_are_timed_after_them() -> None:
+    now = 0.0
+    remaining = console.Remaining(6, {LORA.label, FROZEN.label}, lambda: now)
+    seeds = [replace(_job(LORA), spec=_job(LORA).spec.model_copy(update={"seed": seed})) for seed in range(6)]
+    took = make_record(DEMO[3], changes={"wall_s": 10.0, "speed.exclusive": False})
+    for run in seeds[:2]:
+        remaining.started(run)
+    assert remaining.seconds() is None
+    now = 10.0
+    remaining.ended(seeds[0], took)
+    # five of ten seconds each, two at once, one of which is as good as over; then two alone, each ten at the most
+    assert _left(remaining) == (5 * 10 - 10) / 2 + 2 * 10
+    remaining.ended(seeds[1], took)
+    remaining.started(seeds[2])
+    remaining.started(seeds[3])
+    now = 14.0
+    assert _left(remaining) == (4 * 10 - 2 * 4) / 2 + 2 * 10
+    for run in seeds[2:]:
+        remaining.ended(run, took)
+    assert _left(remaining) == 2 * 10
+
+    remaining.timing(2)
+    remaining.started(seeds[0])
+    now += 6
+    assert _left(remaining) == 2 * 10 - 6
+    remaining.timed(seeds[0])
+    assert _left(remaining) == 6
+    remaining.timed(_job(FROZEN))  # nobody could
+    assert _left(remaining) == 0
+
+
+def test_nothing_is_timed_after_runs_that_were_alone() -> None:
+    remaining = console.Remaining(3, {LORA.label}, lambda: 0.0)
+    remaining.started(_job(LORA))
+    remaining.ended(_job(LORA), make_record(DEMO[3], changes={"wall_s": 10.0, "speed.exclusive": True}))
+    assert _left(remaining) == 2 * 10
+
+
+def test_a_terminal_shows_the_time_left_of_the_whole() -> None:
+    out = io.StringIO()
+    view = console.LiveView(Console(file=out, force_terminal=True, width=160, color_system=None), 2, {LORA.label})
+    with view:
+        view.started(_job(LORA))
+        view.live.refresh()
+        assert "left -:--:--" in out.getvalue()
+        view.ended(_job(LORA), make_record(DEMO[3], changes={"wall_s": 4000.0, "speed.exclusive": False}))
+        view.live.refresh()
+        assert "left 2:13:20" in out.getvalue()
 
 
 def test_a_warning_is_a_panel_on_the_error_stream(capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,6 +53,7 @@ IDENTITY: dict[str, Any] = {
     "training.dtype": "bf16",
     "training.device": "cuda",
     "training.select_epoch": True,
+    "training.select_metric": "macro_f1",
     "search": TrialSpec(trial=0, space={"learning_rate": RangeSpec(low=1e-5, high=1e-2, log=True)}),
     "protocol": RUN.protocol + 1,
     "schema_version": RUN.schema_version + 1,

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -55,10 +55,13 @@ class Counted(methods.Method):
 
     def adapt(self, model, plan):
         with Path(os.environ["NOTES"]).open("a") as notes:
-            notes.write(f"{torch.initial_seed()} {os.getppid()}\\n")
+            notes.write(f"{torch.initial_seed()} {os.getpid()} {os.getppid()}\\n")
         return model
 """
-"""A method that notes the seed of each run that begins, and the worker's server that the run is forked from."""
+"""A method that notes of each run its seed, its process, and the worker's server that this is forked from.
+
+It may do so twice, as it is applied a second time where a figure needs that.
+"""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -112,7 +115,7 @@ def slurm(
             killed = time.time()
             seconds = _wait([study], work)
         records = _records(work / "store")
-        begun = [line.split() for line in (work / "notes").read_text().splitlines()]
+        begun = list(dict.fromkeys((work / "notes").read_text().splitlines()))
     _tell(
         f"{runs} tiny runs through Slurm, {workers} workers, {KILLED} killed; {seconds:.0f} s",
         runs,
@@ -181,17 +184,16 @@ def _kill_one(study: subprocess.Popen[bytes], store: Path, after: int) -> None:
         process.kill()
 
 
-def _tell(title: str, runs: int, records: list[Record], begun: list[list[str]], killed: float) -> None:
+def _tell(title: str, runs: int, records: list[Record], begun: list[str], killed: float) -> None:
     """Print how many runs were lost or done twice, and the time between two runs of a worker since the last was killed.
 
     Until then there may be more workers than cores, which they wait for.
     """
-    counts = Counter(seed for seed, _ in begun)
-    again = sum(count - 1 for count in counts.values())
+    servers = {line.split()[0]: line.split()[2] for line in begun}  # a run that was begun again is the later worker's
+    again = len(begun) - len(servers)
     of_worker = defaultdict(list)
-    last = dict(begun)  # a run that was begun twice is the later worker's
     for record in [record for record in records if _begin(record) > killed]:
-        of_worker[last[str(record.seed)]].append(record)
+        of_worker[servers[str(record.seed)]].append(record)
     gaps = [gap for each in of_worker.values() for gap in _gaps(each)]
     table = Table(title=title)
     for name in ("figure", "measured", "wanted"):

@@ -117,9 +117,10 @@ def measure(methods: int, trials: int, noise: float, count: int) -> Row:
 
 
 def _left(scores: list[list[float]], methods: int) -> list[Chance | None]:
+    judged = [[(score, score) for score in trials] for trials in scores]
     if methods > 1:
-        return left_to_chance(scores)
-    return [one for alone in scores for one in left_to_chance([alone])]
+        return left_to_chance(judged)
+    return [one for alone in judged for one in left_to_chance([alone])]
 
 
 def _with(figures: Figures, *searches: list[list[Chance | None]]) -> Figures:

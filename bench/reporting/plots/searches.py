@@ -44,7 +44,7 @@ def pictures(found: Sequence[Tuned]) -> list[Picture]:
         drawn.append(
             Picture(
                 name="search-budget",
-                title="The best validation accuracy to expect of a smaller budget",
+                title="Validation accuracy to expect of the best trial with a smaller budget",
                 alt=_told_budget(searched),
                 svg=drawing.svg(lambda: _draw_budget(searched)),
             )
@@ -180,5 +180,5 @@ def _told_budget(searched: Sequence[Tuned]) -> str:
         told.append(
             f"{_name(one, searched)} {score(best[0])} by default, {score(best[-1])} after {len(best) - 1} trials"
         )
-    said = "The expected best validation accuracy against the number of trials and against seconds of training."
+    said = "The expected validation accuracy of the best trial against the number of trials and seconds of training."
     return f"{said} {'; '.join(told)}."

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import itertools
 from multiprocessing import connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import misbehaving
+import psutil
 import pytest
 from commands import call
 
+import methods
 from bench.errors import UsageError
 from bench.execution import child, oom, slots
+from bench.job import Job
 from bench.machine import cores, facts
+from bench.spec import BackboneRef, DataRef, RunSpec, TrainingSpec, Variant
 from bench.store.files import Store
 from methods.registry import _registered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from bench.store.record import Record
 
@@ -88,6 +92,54 @@ def test_a_record_says_whether_its_run_was_alone(stages: Stages) -> None:
     assert said(stages.timed) == [(True, 0, 1)] * 2
 
 
+@pytest.mark.usefixtures("two_cores")
+def test_a_neighbour_counts_however_short_and_a_study_that_waits_doesnt(
+    gpt2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = cores.Cores((1002,))
+    wait = connection.wait
+    came: set[str] = set()
+
+    def visited(sources: Any, timeout: float | None = None) -> list[Any]:
+        [run] = others.folder.glob("run-*.lock")
+        if run.name not in came and (lease := others.take(1)) is not None:
+            if came:  # the second run's is one that computes
+                lease.begin()
+            lease.release()
+            came.add(run.name)
+        return wait(sources, timeout)
+
+    monkeypatch.setattr(connection, "wait", visited)
+    more = ("--methods", "frozen,ia3", "--seeds", "0", "--no-timing")
+    assert call(monkeypatch, *_arguments(gpt2, texts, tmp_path, *more)) == 0
+    speeds = {record.method: record.speed for record in Store(tmp_path).read().records}
+    met = {method: (speed.exclusive, speed.neighbours) for method, speed in speeds.items() if speed}
+    assert met == {"frozen": (True, 0), "ia3": (False, 1)}
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_what_is_timed_has_the_threads_of_a_run_by_itself(
+    gpt2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the last of several at once, whose neighbours are over: it has fewer threads than the others' timings."""
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    command = [part for part in _arguments(gpt2, texts, tmp_path) if part not in ("--threads", "1")]
+    alone = ["--methods", "ia3,frozen", "--jobs", "1", "--seeds", "0"]
+
+    def threads() -> dict[str, tuple[int, int | None, bool | None]]:
+        found = {record.method: record for record in Store(tmp_path).read().records}
+        return {
+            method: (record.training.threads, record.speed.threads, record.speed.exclusive)
+            for method, record in found.items()
+            if record.speed
+        }
+
+    assert call(monkeypatch, *command, "--methods", "ia3", "--seeds", "0", "--jobs", "2", "--no-timing") == 0
+    assert threads() == {"ia3": (1, 1, False)}
+    assert call(monkeypatch, *command, *alone) == 0
+    assert threads() == {"ia3": (1, 2, True), "frozen": (2, 2, True)}
+
+
 def test_the_same_command_times_what_wasnt_and_changes_nothing_else(stages: Stages) -> None:
     for method, before in stages.at_once.items():
         after = stages.timed[method]
@@ -104,20 +156,92 @@ def test_nothing_is_waited_for_between_two_runs(stages: Stages) -> None:
 def test_auto_says_what_it_chose_and_why(
     gpt2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(slots, "quickest", lambda rates: max(rates))
-    more = ("--methods", "ia3", "--seeds", "0,1", "--jobs", "auto", "--rerun", "all", "--no-timing")
+    monkeypatch.setattr(slots, "quickest", lambda rates, runs, timed: max(rates))
+    more = ("--methods", "ia3", "--seeds", "0,1", "--jobs", "auto")
     assert call(monkeypatch, *_arguments(gpt2, texts, tmp_path, *more)) == 0
     [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("--jobs")]
     assert line.startswith("--jobs auto: 2 runs at once, 1 thread each (1 at once: ")
     assert " steps/s, 2 at once: " in line
-    assert [record.speed and record.speed.neighbours for record in Store(tmp_path).read().records] == [1, 1]
+    assert line.endswith(" steps/s; 2 runs, and 1 to time alone if several run at once).")
+    assert [record.speed and record.speed.neighbours for record in Store(tmp_path).read().records] == [0, 1]
+
+
+ONE_FOR_ALL = {1: 10.0, 2: 10.2}
+TWICE = {1: 10.0, 2: 19.0}
+SIXTEEN = {1: 10.0, 2: 19.0, 4: 36.0, 8: 60.0, 16: 70.0}
+"""Made-up steps a second of all runs together: where a run gains from every core, and where it gains little."""
 
 
 @pytest.mark.parametrize(
-    ("rates", "best"), [({}, 1), ({1: 10.0, 2: 10.2}, 1), ({1: 10.0, 2: 19.0, 4: 19.5}, 2), ({1: 10.0, 2: 9.0}, 1)]
+    ("rates", "runs", "timed", "best"),
+    [
+        ({}, 21, 0, 1),
+        (ONE_FOR_ALL, 20, 0, 1),
+        (TWICE, 20, 0, 2),
+        (TWICE, 21, 7, 2),
+        (TWICE, 5, 5, 1),  # with one seed everything would be run again
+        (TWICE, 1, 0, 1),
+        ({1: 10.0, 2: 9.0}, 20, 0, 1),
+        (SIXTEEN, 64, 0, 16),
+        (SIXTEEN, 8, 0, 8),
+        (SIXTEEN, 9, 0, 16),  # eight would need a second round for one run
+        (SIXTEEN, 21, 7, 8),
+        (SIXTEEN, 7, 7, 1),
+        ({**SIXTEEN, 16: 60.5}, 64, 0, 8),
+    ],
 )
-def test_more_runs_at_once_must_be_worth_it(rates: dict[int, float], best: int) -> None:
-    assert slots.quickest(rates) == best
+def test_so_many_run_at_once_as_get_the_study_done_soonest(
+    rates: dict[int, float], runs: int, timed: int, best: int
+) -> None:
+    assert slots.quickest(rates, runs, timed) == best
+
+
+@pytest.mark.parametrize(
+    ("cores_there", "threads", "runs", "tried"),
+    [
+        (16, None, 60, {1: 16, 2: 8, 4: 4, 8: 2, 16: 1}),
+        (12, None, 60, {1: 12, 2: 6, 4: 3, 8: 1, 12: 1}),
+        (16, 4, 60, {1: 4, 2: 4, 4: 4}),
+        (16, None, 3, {1: 16, 2: 8, 3: 5}),
+        (2, None, 1, {}),
+    ],
+)
+def test_every_share_of_the_cores_is_tried_once(
+    cores_there: int, threads: int | None, runs: int, tried: dict[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[int, int] = {}
+
+    def measured(_: Job, shares: Sequence[tuple[int, ...]]) -> list[tuple[float, int]]:
+        assert len({core for share in shares for core in share}) == sum(map(len, shares))
+        seen[len(shares)] = len(shares[0])
+        return [(0.1 * len(shares), 2**20)] * len(shares)
+
+    monkeypatch.setattr(slots, "_measured", measured)
+    jobs = [_job("lora")] * runs
+    assert list(slots.rates(jobs, tuple(range(cores_there)), threads)) == list(tried)
+    assert seen == tried
+
+
+def test_no_more_are_tried_than_memory_allows_and_a_failure_leaves_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    half = psutil.virtual_memory().total // 2
+    monkeypatch.setattr(slots, "_measured", lambda _, shares: [(0.1, half)] * len(shares))
+    assert list(slots.rates([_job("lora")] * 8, tuple(range(8)), None)) == [1]
+    monkeypatch.setattr(slots, "_measured", lambda *_: [])
+    assert slots.rates([_job("lora")] * 8, tuple(range(8)), None) == {}
+    monkeypatch.setattr(slots, "_measured", lambda *_: pytest.fail("nothing of it trains by steps"))
+    assert slots.rates([_job("frozen")] * 8, tuple(range(8)), None) == {}
+
+
+def _job(method: str) -> Job:
+    spec = RunSpec(
+        variant=Variant(method=method, hyperparameters=methods.get(method)().hyperparameters()),
+        seed=0,
+        preset="custom",
+        backbone=BackboneRef(name="gpt2", source="random", revision="a", folder="/models"),
+        data=DataRef(name="texts", source="local", revision=None, fingerprint="b"),
+        training=TrainingSpec(epochs=1, batch_size=8, max_length=64, dtype="fp32", device="cpu"),
+    )
+    return Job(spec=spec, styles=("ann", "bob"), scratch=Path("scratch"), adapter=None)
 
 
 @pytest.mark.usefixtures("two_cores")

@@ -22,6 +22,7 @@ import sys
 from pathlib import Path
 from bench.machine.cores import Cores
 lease = Cores((0, 1), folder=Path(sys.argv[1])).take(2)
+lease.begin()
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -84,15 +85,18 @@ def test_it_is_told_once_that_one_has_to_wait(tmp_path: Path) -> None:
         assert told == ["waits"]
 
 
-def test_runs_are_counted_on_the_machine(tmp_path: Path) -> None:
+def test_who_only_looks_for_something_to_do_isnt_counted(tmp_path: Path) -> None:
     one, other = Cores((0, 1), folder=tmp_path), Cores((0, 1), folder=tmp_path)
-    assert one.runs() == 0
     first, second = one.take(1), other.take(1)
     assert first is not None
     assert second is not None
-    assert (one.runs(), other.runs()) == (2, 2)
+    assert one.runs() == 0
+    first.begin()
+    assert (one.runs(), other.runs(), first.neighbours()) == (1, 1, 0)
+    with second:
+        assert (first.neighbours(), second.neighbours()) == (1, 1)
+    assert (one.runs(), first.neighbours()) == (1, 1)
     first.release()
-    second.release()
     assert one.runs() == 0
 
 
@@ -113,7 +117,7 @@ def test_what_a_killed_study_held_is_free(tmp_path: Path) -> None:
     assert mine.runs() == 0
     lease = mine.take(2)
     assert lease is not None
-    assert [path.name for path in tmp_path.glob("run-*")] == [lease._run.lock_file.rpartition("/")[2]]
+    assert lease.cores == (0, 1)
 
 
 def test_places_on_gpus_are_filled_evenly(tmp_path: Path) -> None:

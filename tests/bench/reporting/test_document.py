@@ -279,6 +279,7 @@ def test_the_sections_stand_in_the_order_in_which_a_reader_needs_them(store: Pat
         "Accuracy against cost",
         "LoRA's alpha",
         "By category and style",
+        "Groups that are told apart",
         "Paired differences",
         "What failed",
         "Where it comes from",

@@ -91,3 +91,21 @@ def test_a_store_of_trials_alone_is_a_report(tmp_path: Path) -> None:
     assert "isn't trained anew yet" in said
     assert "**No run is tested yet.**" in said
     assert "has a result" not in said
+
+
+def test_verdicts_of_a_tuned_store_say_that_they_are_given_the_choice_and_by_how_much_that_is_too_narrow(
+    rendered: Section,
+) -> None:
+    judged = {below.title: markdown.render(below) for below in rendered.sections}
+    for title in ("Groups that are told apart", "Paired differences"):
+        assert "These verdicts are given the settings that were chosen." in judged[title]
+        assert " times as wide" in judged[title]
+    assert "groups of variants are told apart:** " in judged["Groups that are told apart"]
+
+
+def test_verdicts_of_a_store_without_searches_are_given_nothing(tmp_path: Path) -> None:
+    build_store(tmp_path, seeds=(1, 2, 3))
+    said = markdown.render(report(Store(tmp_path).read(), tmp_path))
+    assert "groups of variants are told apart:** " in said
+    assert "given the settings" not in said
+    assert "tuned methods" not in said

@@ -47,6 +47,37 @@ def test_the_best_by_accuracy_is_chosen_then_by_loss_then_the_earliest() -> None
     assert (overfit.chosen("last"), overfit.chosen("best")) == (0, 1)
 
 
+def test_another_metric_chooses_by_the_way_that_is_better_for_it_and_then_by_loss() -> None:
+    def search(by: str, losses: Sequence[float] = ()) -> stats.Search:
+        found = [
+            make_trial(head(RATES[n]), n, [score], losses=losses[n : n + 1], by=by) for n, score in enumerate(SCORES)
+        ]
+        [one] = stats.searches(found)
+        return one
+
+    assert search("macro_f1").chosen("last") == 9  # whose accuracy is the lowest
+    assert search("calibration_error").chosen("last") == 6
+    assert search("macro_f1").accuracy(9, "last") == 0.10
+    assert search("macro_f1").figure(9, "last") == 0.90
+    default, *others = SCORES
+    expected = [statistics.fmean(min(default, *drawn) for drawn in combinations(others, k)) for k in (1, 2)]
+    assert stats.expected_best(search("macro_f1"), "last")[1:3] == pytest.approx(expected)
+    tied = [make_trial(head(RATES[n]), n, [0.3], losses=[loss], by="roc_auc") for n, loss in enumerate([2.0, 1.0])]
+    assert stats.searches(tied)[0].chosen("last") == 1
+    epochs = make_trial(head(1e-3), 0, [0.3, 0.5], by="macro_f1"), make_trial(head(1e-2), 1, [0.4, 0.4], by="macro_f1")
+    [overfit] = stats.searches(epochs)
+    assert (overfit.chosen("last"), overfit.chosen("best")) == (1, 0)
+
+
+def test_trials_judged_by_another_metric_are_another_search() -> None:
+    newer = [
+        trial.model_copy(update={"created_at": "2026-03-01T10:00:00+00:00"})
+        for trial in (make_trial(head(RATES[n]), n, [0.3], by="macro_f1") for n in range(3))
+    ]
+    [found] = stats.searches([*_trials(), *newer])
+    assert (found.metric, len(found.trials)) == ("macro_f1", 3)
+
+
 def test_a_trial_that_diverged_counts_and_is_never_chosen() -> None:
     found = _search([*SCORES[:6], None, *SCORES[7:]])
     assert (found.chosen("last"), found.diverged, found.failed, len(found.trials)) == (7, 1, 0, 10)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.store.metrics import METRICS
-from bench.training.metrics import calibration_error, cross_entropy, log_probabilities, scores
+from bench.training.metrics import calibration_error, cross_entropy, log_probabilities, scores, selecting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +27,9 @@ def test_the_whole(tmp_path: Path) -> None:
     assert found.accuracy == pytest.approx(3 / 6)
     # F1 is 2·right / (predicted + there): ann 4/6, bob 2/4, cat 0; dan, whom no reference names, isn't averaged
     assert found.macro_f1 == pytest.approx((4 / 6 + 2 / 4 + 0) / 3)
+    named = ("accuracy", "macro_f1", "loss", "calibration_error")
+    for name in named:  # by which trials are chosen
+        assert selecting(name, LOGITS, LABELS, LABELS) == pytest.approx(getattr(found, name))
     right, wrong = math.log(1 + 3 * math.exp(-5)), math.log(math.exp(5) + 3)
     assert found.loss == pytest.approx((3 * right + 3 * wrong) / 6, rel=1e-6)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from in_process import prepared
 from torch.nn import functional
 
 import methods
@@ -216,3 +217,25 @@ def test_a_run_as_short_as_the_warm_up_has_a_throughput_too() -> None:
     found = training_speed(train.Fit(step_s=[2.0], tokens=[50], samples=[8]))
     assert (found["train_tokens_per_s"], found["warmup_steps"], found["warmup_s"]) == (25, 0, 0)
     assert training_speed(train.Fit()) == {}
+
+
+@pytest.mark.parametrize(("max_steps", "steps"), [(3, 3), (None, EPOCH_STEPS)])
+def test_what_times_steps_takes_steps_and_nothing_else(
+    max_steps: int | None, steps: int, gpt2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--jobs auto` chooses by them: no evaluation is timed with them, and none before the others are ready."""
+    happened: list[str] = []
+    step = train.Fitting.step
+
+    def taken(fitting: train.Fitting, rows: Any) -> torch.Tensor:
+        happened.append("step")
+        return step(fitting, rows)
+
+    monkeypatch.setattr(train.Fitting, "step", taken)
+    monkeypatch.setattr(train, "evaluate", lambda *_: pytest.fail("it validates"))
+    run = prepared(gpt2, texts, tmp_path / "scratch", max_steps=max_steps).begin("ia3")
+    seconds = run.step_s(lambda: happened.append("ready"))
+    assert happened == ["ready", *["step"] * steps]
+    assert len(seconds) == steps
+    assert min(seconds) > 0
+    assert {path.suffix for path in (tmp_path / "scratch").iterdir()} <= {".safetensors", ".parquet"}
