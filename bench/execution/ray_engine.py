@@ -117,7 +117,7 @@ class Ray:
 
     def __post_init__(self) -> None:
         """Note what is the same in the environment of all records, and what has to be."""
-        self._here = facts.environment("cpu", self.results.shared.command)
+        self._here = facts.environment("cpu", self.results.command)
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Do what nobody else does, then wait for what others do, and take over what they leave.

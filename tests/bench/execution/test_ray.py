@@ -206,7 +206,7 @@ def test_without_ray_it_is_said_how_to_install_it(
 
 
 def test_a_node_with_other_versions_is_refused() -> None:
-    engine = ray_engine.Ray(SimpleNamespace(shared=SimpleNamespace(command="")), Placing(), None)  # type: ignore[arg-type]
+    engine = ray_engine.Ray(SimpleNamespace(command=""), Placing(), None)  # type: ignore[arg-type]
     there = facts.environment("cpu", "").model_copy(update={"torch": "1.0"})
     with pytest.raises(UsageError, match=r"the node far has torch 1\.0, and this machine \d"):
         engine._began(SimpleNamespace(), ray_engine.Begun("far", there))  # type: ignore[arg-type]
