@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
 _MIB = 1024**2
 _PIPED_WIDTH = 160
-_DAY_S = 86_400
 NO_CORES = "waiting for cores: other studies of yours have them"
 
 

@@ -26,7 +26,7 @@ class Nodes(NamedTuple):
 
     cluster: Any
     cpus: int
-    folders: list[Path]
+    folders: dict[Any, Path]
 
     @property
     def options(self) -> list[str]:
@@ -34,14 +34,17 @@ class Nodes(NamedTuple):
         return ["--engine", "ray", "--engine-set", f"address={self.cluster.address}"]
 
     def kill(self) -> None:
-        """Kill a node, with all that runs there."""
-        self.cluster.remove_node(min(self.cluster.worker_nodes, key=id), allow_graceful=False)
+        """Kill a node, with all that runs there and all that is kept there."""
+        node = next(iter(self.cluster.worker_nodes))
+        self.cluster.remove_node(node, allow_graceful=False)
+        shutil.rmtree(self.folders.pop(node), ignore_errors=True)
 
     def add(self, *, head: bool = False) -> None:
         """Add a node."""
-        self.folders.append(Path(tempfile.mkdtemp(prefix="node-")))
-        own = {"TMPDIR": str(self.folders[-1]), "BENCH_CORES_DIR": str(self.folders[-1])}
-        self.cluster.add_node(num_cpus=0 if head else self.cpus, include_dashboard=False, env_vars=own)
+        folder = Path(tempfile.mkdtemp(prefix="node-"))
+        own = {"TMPDIR": str(folder), "BENCH_CORES_DIR": str(folder)}
+        cpus = 0 if head else self.cpus
+        self.folders[self.cluster.add_node(num_cpus=cpus, include_dashboard=False, env_vars=own)] = folder
 
     def running(self) -> list[psutil.Process]:
         """Return the processes of the tasks that attend to runs now."""
@@ -55,7 +58,7 @@ def cluster(cpus: int = 1, **variables: str) -> Iterator[Nodes]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"RAY_USAGE_STATS_ENABLED": "0", **variables}.items():
             patch.setenv(name, value)
-        nodes = Nodes(Cluster(), cpus, [])
+        nodes = Nodes(Cluster(), cpus, {})
         try:
             nodes.add(head=True)
             for _ in range(2):
@@ -64,5 +67,5 @@ def cluster(cpus: int = 1, **variables: str) -> Iterator[Nodes]:
         finally:
             ray.shutdown()
             nodes.cluster.shutdown()
-            for folder in nodes.folders:
+            for folder in nodes.folders.values():
                 shutil.rmtree(folder, ignore_errors=True)

@@ -149,7 +149,9 @@ def test_what_met_others_is_timed_again_on_a_whole_node(stages: Stages) -> None:
 
 
 def test_nodes_keep_the_backbone_and_nothing_of_the_study(stages: Stages, nodes: Nodes) -> None:
-    kept = {path.name for folder in nodes.folders for path in folder.glob("peft-bench-ray-*/*") if path.is_dir()}
+    kept = {
+        path.name for folder in nodes.folders.values() for path in folder.glob("peft-bench-ray-*/*") if path.is_dir()
+    }
     assert kept == {f"backbone-{record.backbone.revision}" for record in stages.ray.values()}
 
 
