@@ -46,7 +46,7 @@ PRESETS: dict[Literal["full", "demo"], Defaults] = {
         epochs=2,
         batch_size=16,
         max_length=256,
-        learning_rates=LearningRates({"head": 2.3e-2, "lora": 3.3e-3, "ia3": 1.2e-2, "prefix": 3.3e-2}),
+        learning_rates=LearningRates({"head": 2.3e-2, "lora": 7.4e-3, "ia3": 1.2e-2, "prefix": 3.3e-2}),
     ),
 }
 """The demo's learning rates are what a search chose on its validation split (docs/measuring.md)."""
