@@ -77,8 +77,9 @@ def divided(rows: pd.DataFrame, belongs: NDArray[Any], frames: int) -> list[pd.D
     `rows` is taken apart and has no columns afterwards, so that no text is held twice.
     """
     found: list[dict[str, pd.Series]] = [{} for _ in range(frames)]
-    for name in list(rows):
+    for name in list(map(str, rows)):
         cells = rows.pop(name)
+        parts: Iterable[pd.Series]
         if cells.dtype == _PACKED:
             chunks = _chunks(cells)
             del cells
