@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 HIDDEN = "-1"
 """The label of texts whose label isn't told, as in the test splits of GLUE."""
 
-_CHUNK = 8192
+_CHUNK = 2048
 _INTEGER = re.compile(r"-?\d+", re.ASCII)
 
 

@@ -124,7 +124,7 @@ Path("/proc/self/clear_refs").write_text("5")  # VmHWM counts from here on
 corpus = load_local(Path(sys.argv[1]))
 print(memory("VmHWM") - before)
 found = [row for frame in corpus.frames.values() for row in zip(frame["text"], frame["style"], strict=True)]
-assert len(found) == len(set(found)) == 15_000
+assert len(found) == len(set(found)) == 30_000
 assert all(int(text[:5]) % 2 == int(style) for text, style in found)
 """
 
@@ -133,7 +133,7 @@ assert all(int(text[:5]) % 2 == int(style) for text, style in found)
 def test_a_file_that_is_split_takes_less_memory_than_twice_its_size(tmp_path: Path) -> None:
     path = tmp_path / "some.jsonl"
     with path.open("w", encoding="utf-8") as lines:
-        lines.writelines(json.dumps({"text": f"{i:05}" + "text " * 700, "label": i % 2}) + "\n" for i in range(15_000))
+        lines.writelines(json.dumps({"text": f"{i:05}" + "text " * 350, "label": i % 2}) + "\n" for i in range(30_000))
     loaded = subprocess.run([sys.executable, "-c", LOAD, path], cwd=ROOT, capture_output=True, text=True, check=True)
     assert int(loaded.stdout) < 2 * path.stat().st_size
 
