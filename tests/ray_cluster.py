@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ class Nodes(NamedTuple):
 
     cluster: Any
     cpus: int
+    work: Path
     folders: dict[Any, Path]
 
     @property
@@ -34,14 +34,14 @@ class Nodes(NamedTuple):
         return ["--engine", "ray", "--engine-set", f"address={self.cluster.address}"]
 
     def kill(self) -> None:
-        """Kill a node, with all that runs there and all that is kept there."""
+        """Kill a node, with all that runs there. What it kept is out of sight."""
         node = next(iter(self.cluster.worker_nodes))
         self.cluster.remove_node(node, allow_graceful=False)
-        shutil.rmtree(self.folders.pop(node), ignore_errors=True)
+        del self.folders[node]
 
     def add(self, *, head: bool = False) -> None:
         """Add a node."""
-        folder = Path(tempfile.mkdtemp(prefix="node-"))
+        folder = Path(tempfile.mkdtemp(dir=self.work))
         own = {"TMPDIR": str(folder), "BENCH_CORES_DIR": str(folder)}
         cpus = 0 if head else self.cpus
         self.folders[self.cluster.add_node(num_cpus=cpus, include_dashboard=False, env_vars=own)] = folder
@@ -55,10 +55,10 @@ class Nodes(NamedTuple):
 @contextmanager
 def cluster(cpus: int = 1, **variables: str) -> Iterator[Nodes]:
     """Start it; its processes have these variables in their environment. Left, nothing of it stays."""
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="ray-") as work:
         for name, value in {"RAY_USAGE_STATS_ENABLED": "0", **variables}.items():
             patch.setenv(name, value)
-        nodes = Nodes(Cluster(), cpus, {})
+        nodes = Nodes(Cluster(), cpus, Path(work), {})
         try:
             nodes.add(head=True)
             for _ in range(2):
@@ -67,5 +67,3 @@ def cluster(cpus: int = 1, **variables: str) -> Iterator[Nodes]:
         finally:
             ray.shutdown()
             nodes.cluster.shutdown()
-            for folder in nodes.folders.values():
-                shutil.rmtree(folder, ignore_errors=True)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bench.execution.slots import Placing
     from bench.machine.facts import Device, Dtype
 
-_ANSWER_S, _STATUS_S = 5.0, 30.0
+_ANSWER_S, _STATUS_S = 5.0, 60.0
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else it warns that this will be so one day

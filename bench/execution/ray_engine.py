@@ -142,7 +142,8 @@ class Ray:
     def time_alone(self, jobs: Sequence[Job]) -> None:
         """Run each again with a node to itself, the same one while it lives, and put down its speed and its memory.
 
-        A run that fails, that met others nevertheless, or that another study is at, leaves the record as it is.
+        A run that fails, that met others nevertheless, that was first made on another processor or GPU, or that
+        another study is at, leaves the record as it is.
         """
         self._look(wanted(self.placing, jobs[0].spec.training.device))
         self.results.events.timing(len(jobs))
@@ -173,12 +174,19 @@ class Ray:
                 self._start(job, self._largest())
                 while not (over := self._attend()):
                     pass
-                [(_, ended)] = over
+                [(run, ended)] = over
+            made, here = before.environment, run.environment
             result = ended.result
-            if isinstance(result, Failure) or not result.speed.exclusive:
+            if (
+                isinstance(result, Failure)
+                or not result.speed.exclusive
+                or (made.cpu, made.gpu) != (here.cpu, here.gpu)
+            ):
                 return None
+            ray_node.put_down(ended.files, job.scratch)
             return self.results.keep_times(job, before, result)
         finally:
+            job.predictions.unlink(missing_ok=True)
             self.results.owner.release(uid)
 
     def _largest(self) -> dict[str, Any]:
