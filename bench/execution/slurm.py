@@ -97,7 +97,7 @@ class Settings:
         engine = Slurm(self, results, timeout_s)
         try:
             yield engine
-            engine.leave()
+            engine.dismiss()
         finally:
             engine.cancel()
 
@@ -177,7 +177,7 @@ class Slurm:
         for job in left.values():
             self.results.events.timed(job, None)
 
-    def leave(self) -> None:
+    def dismiss(self) -> None:
         """Give workers the time to leave by themselves; those that haven't begun are cancelled."""
         if self._workers:
             node.dismiss(self.folder)
@@ -211,15 +211,20 @@ class Slurm:
         with os.scandir(self.results.store.folder) as entries:
             for entry in entries:
                 uid, ending = entry.name.removeprefix(".").partition(".")[0], entry.name.rpartition(".")[2]
-                if uid not in left:
-                    continue
-                if ending == "claim" and uid not in self._begun:
+                if uid in left and ending == "claim" and uid not in self._begun:
                     self._begun.add(uid)
                     self.results.events.started(left[uid])
-                elif ending == "json" and self._seen.get(uid) != (changed := entry.stat().st_mtime_ns):
-                    self._seen[uid] = changed
-                    if self.results.done_by_another(left[uid]):
-                        del left[uid]
+                seen = uid in left and ending == "json" and self._changed(uid, entry)
+                if seen and self.results.done_by_another(left[uid]):
+                    del left[uid]
+
+    def _changed(self, uid: str, entry: os.DirEntry[str]) -> bool:
+        try:
+            at = entry.stat().st_mtime_ns
+        except FileNotFoundError:  # it was damaged, and a worker has just set it aside
+            return False
+        before, self._seen[uid] = self._seen.get(uid), at
+        return before != at
 
     def _submit(self, most: int) -> None:
         import submitit

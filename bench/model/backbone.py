@@ -91,10 +91,15 @@ def _weights(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.safetensors"))
 
 
+def files(folder: Path) -> list[Path]:
+    """Return the files in a folder that make the model and its tokenizer."""
+    return sorted({file for pattern in _CONTENT for file in folder.glob(pattern)})
+
+
 def _content_hash(folder: Path) -> str:
     """Hash the names and contents of the files that make the model and its tokenizer."""
     digest = hashlib.sha256()
-    for path in sorted({file for pattern in _CONTENT for file in folder.glob(pattern)}):
+    for path in files(folder):
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):

@@ -1,7 +1,7 @@
-"""What several runs at once are worth: python tests/benchmarks/scaling.py local, or slurm
+"""What several runs at once are worth: python tests/benchmarks/scaling.py local, or slurm, or ray
 
-Each figure is a ratio of two sides that ran right after each other on one machine, or a time that is counted from the
-records. A quiet machine is needed; `--runs` and `--steps` make it short, to try it.
+Both sides of each ratio run right after each other on one machine, which has to be quiet; five minutes on two cores.
+`--runs` and `--steps` make it short, to try it. It prints the table of docs/scaling.md.
 """
 
 from __future__ import annotations
@@ -13,16 +13,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from bench.machine import cores
+from bench.machine import cores, facts
 from bench.store.files import Store
 
 if TYPE_CHECKING:
@@ -31,10 +29,14 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+import ray_cluster  # noqa: E402
 import slurm_cluster  # noqa: E402
 from commands import add_package, environment  # noqa: E402
 from small import save_model, write_texts  # noqa: E402
 
+WANTED = {2: "at least 1", 16: "at least 6"}
+"""Of so many runs at once, over one at a time."""
+RUNS_EACH = 4
 KILLED = 2
 COUNTED = """
 import os
@@ -54,10 +56,13 @@ class Counted(methods.Method):
 
     def adapt(self, model, plan):
         with Path(os.environ["NOTES"]).open("a") as notes:
-            notes.write(f"{torch.initial_seed()} {os.getppid()}\\n")
+            notes.write(f"{torch.initial_seed()} {os.getpid()} {os.getppid()}\\n")
         return model
 """
-"""A method that notes the seed of each run that begins, and the worker's server that the run is forked from."""
+"""A method that notes of each run its seed, its process, and the worker's server that this is forked from.
+
+It may do so twice, as it is applied a second time where a figure needs that.
+"""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -69,29 +74,37 @@ def main() -> None:
 
 @app.command()
 def local(
-    jobs: Annotated[int, typer.Option(min=2, help="Runs at once, and the cores to have.")] = 2,
-    runs: Annotated[int, typer.Option(min=2, help="Runs of each study.")] = 12,
-    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of each run.")] = 200,
+    jobs: Annotated[
+        str | None, typer.Option(metavar="N,…", help="Runs at once. Default: 2, 4, 8, … as far as there are cores.")
+    ] = None,
+    runs: Annotated[
+        int | None, typer.Option(min=2, help=f"Runs of each study. Default: {RUNS_EACH} for each at once.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of each run.")] = 60,
 ) -> None:
     """Several runs at once and two studies side by side on this machine, each against one after the other."""
-    if len(cores.usable()) < jobs:
-        raise typer.BadParameter(f"there are {len(cores.usable())} cores that may be used")
+    there = len(cores.usable())
+    tried = [int(part) for part in jobs.split(",")] if jobs else [2**k for k in range(1, there.bit_length())]
+    if not tried or max(tried) > there:
+        raise typer.BadParameter(f"there are {there} cores that may be used")
+    number = runs or RUNS_EACH * max(tried)
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        one = _wait([_start(work / "one", runs, steps, "--jobs", "1", "--threads", str(jobs))], work)
-        several = _wait([_start(work / "several", runs, steps, "--jobs", str(jobs), "--threads", "1")], work)
-        both = _wait([_start(work / f"beside-{side}", runs, steps, "--threads", str(jobs)) for side in "ab"], work)
-        found = [_records(work / name) for name in ("one", "several")]
-        rate = _runs_per_hour(found[1]) / _runs_per_hour(found[0])
-        gaps = _gaps(found[0])
-    table = Table(title=f"{runs} runs of {steps} steps, {jobs} cores; seconds of each side: {one:.0f}, {several:.0f}")
-    for name in ("figure", "measured", "wanted"):
-        table.add_column(name)
-    wanted = "at least 1" if jobs < 16 else "at least 6"
-    table.add_row(f"runs an hour, --jobs {jobs} over one at a time with {jobs} threads", f"{rate:.2f}", wanted)
-    table.add_row("two studies side by side over one after the other", f"{both / (2 * one):.2f}", "at most 1.1")
-    table.add_row("time between two runs", _seconds(gaps), "under 0.3 s")
-    Console().print(table)
+        alone_s = _wait([_start(work / "one", number, steps, 1, there)], work)
+        one = _records(work / "one")
+        for count in tried:
+            _wait([_start(work / f"{count}", number, steps, count, there // count)], work)
+            ratio = _runs_per_hour(_records(work / f"{count}")) / _runs_per_hour(one)
+            figure = f"runs an hour, `--jobs {count}` over one at a time with {there} threads"
+            rows.append((figure, f"{ratio:.2f}", WANTED.get(count, "")))
+        both_s = _wait([_start(work / f"beside-{side}", number, steps, 1, there) for side in "ab"], work)
+    rows.append(("two studies side by side over one after the other", f"{both_s / (2 * alone_s):.2f}", "at most 1.1"))
+    gaps = _gaps(one)
+    gap, run = statistics.median(gaps), statistics.median(record.wall_s for record in one)
+    figure = f"time between two runs of a worker over a run of {run:.1f} s"
+    rows.append((figure, f"{gap / run:.3f} ({_seconds(gaps)})", "under 0.3 s"))
+    _print(f"{there} cores; {number} runs a study, LoRA on the demo's texts, {steps} steps each", rows)
 
 
 @app.command()
@@ -111,7 +124,7 @@ def slurm(
             killed = time.time()
             seconds = _wait([study], work)
         records = _records(work / "store")
-        begun = [line.split() for line in (work / "notes").read_text().splitlines()]
+        begun = list(dict.fromkeys((work / "notes").read_text().splitlines()))
     _tell(
         f"{runs} tiny runs through Slurm, {workers} workers, {KILLED} killed; {seconds:.0f} s",
         runs,
@@ -119,6 +132,39 @@ def slurm(
         begun,
         killed,
     )
+
+
+@app.command()
+def ray(
+    runs: Annotated[int, typer.Option(min=10, help="Runs of the study, each as small as can be.")] = 1000,
+) -> None:
+    """Many tiny runs on a real Ray cluster of three nodes that is started here: none is lost or done twice.
+
+    A process that attends to a run is killed, and later a node, in whose place another comes.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        told: dict[str, Any] = {"PYTHONPATH": str(work / "site"), "NOTES": str(work / "notes")}
+        with ray_cluster.cluster(**told) as nodes:
+            study = _start_tiny(work, runs, {}, *nodes.options)
+            _wait_for_records(study, work / "store", runs // 4)
+            nodes.running()[0].kill()
+            _wait_for_records(study, work / "store", runs // 2)
+            nodes.kill()
+            nodes.add()
+            killed = time.time()
+            seconds = _wait([study], work)
+        records = _records(work / "store")
+        begun = list(dict.fromkeys((work / "notes").read_text().splitlines()))
+    _tell(f"{runs} tiny runs on Ray, 2 of 3 nodes do runs; {seconds:.0f} s", runs, records, begun, killed)
+
+
+def _wait_for_records(study: subprocess.Popen[bytes], store: Path, count: int) -> None:
+    """Return as soon as so many records are there. Raises RuntimeError where the study ends before."""
+    while len(list(store.glob("*.json"))) < count:
+        if study.poll() is not None:
+            raise RuntimeError("the study ended before a node could be killed")
+        time.sleep(0.1)
 
 
 def _start_tiny(work: Path, runs: int, variables: dict[str, str], *engine: str) -> subprocess.Popen[bytes]:
@@ -147,40 +193,40 @@ def _kill_one(study: subprocess.Popen[bytes], store: Path, after: int) -> None:
         process.kill()
 
 
-def _tell(title: str, runs: int, records: list[Record], begun: list[list[str]], killed: float) -> None:
+def _tell(title: str, runs: int, records: list[Record], begun: list[str], killed: float) -> None:
     """Print how many runs were lost or done twice, and the time between two runs of a worker since the last was killed.
 
     Until then there may be more workers than cores, which they wait for.
     """
-    counts = Counter(seed for seed, _ in begun)
-    again = sum(count - 1 for count in counts.values())
+    servers = {line.split()[0]: line.split()[2] for line in begun}  # a run that was begun again is the later worker's
+    again = len(begun) - len(servers)
     of_worker = defaultdict(list)
-    last = dict(begun)  # a run that was begun twice is the later worker's
     for record in [record for record in records if _begin(record) > killed]:
-        of_worker[last[str(record.seed)]].append(record)
+        of_worker[servers[str(record.seed)]].append(record)
     gaps = [gap for each in of_worker.values() for gap in _gaps(each)]
-    table = Table(title=title)
-    for name in ("figure", "measured", "wanted"):
-        table.add_column(name)
     lost = runs - sum(record.status == "ok" for record in records)
-    table.add_row("runs lost", str(lost), "0")
-    table.add_row("runs begun again, which a killed worker had under way", str(again), f"at most {KILLED}")
-    table.add_row("time between two runs of a worker", _seconds(gaps), "under 0.3 s")
-    Console().print(table)
+    rows = [
+        ("runs lost", str(lost), "0"),
+        ("runs begun again, which a killed worker had under way", str(again), f"at most {KILLED}"),
+        ("time between two runs of a worker", _seconds(gaps), "under 0.3 s"),
+    ]
+    _print(title, rows)
     raise typer.Exit(1 if lost or again > KILLED else 0)
 
 
-def _start(store: Path, runs: int, steps: int, *options: str) -> subprocess.Popen[bytes]:
+def _start(store: Path, runs: int, steps: int, jobs: int, threads: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "bench", "run", "--preset", "demo", "--methods", "lora", "--set", "lora.alpha=32"]
     command += ["--seeds", ",".join(map(str, range(runs))), "--max-steps", str(steps), "--device", "cpu"]
-    command += ["--no-baseline", "--no-timing", "--results", str(store), *options]
+    command += ["--jobs", str(jobs), "--threads", str(threads)]
+    command += ["--no-baseline", "--no-timing", "--results", str(store)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
 
 
 def _wait(studies: list[subprocess.Popen[bytes]], work: Path) -> float:
     """Return how many seconds it takes until all are over. Raises RuntimeError where one went wrong."""
     begin = time.monotonic()
-    if any(study.wait() for study in studies):
+    codes = [study.wait() for study in studies]
+    if any(codes):
         raise RuntimeError(f"a study went wrong; its store was in {work}")
     return time.monotonic() - begin
 
@@ -204,6 +250,12 @@ def _runs_per_hour(records: list[Record]) -> float:
 def _gaps(records: list[Record]) -> list[float]:
     """Return the seconds between each run's end and the next one's beginning, where one runs at a time."""
     return [_begin(after) - _end(before) for before, after in itertools.pairwise(records)]
+
+
+def _print(title: str, rows: list[tuple[str, str, str]]) -> None:
+    print(f"{facts.processor()}; {title}\n")
+    for cells in [("figure", "measured", "wanted"), ("---", "---:", "---:"), *rows]:
+        print(f"| {' | '.join(cells)} |")
 
 
 def _seconds(gaps: list[float]) -> str:

@@ -16,7 +16,8 @@ from commands import ROOT, call, wait_until
 
 from bench.errors import UsageError
 from bench.execution import engine as engines
-from bench.execution import slots, slurm
+from bench.execution import node, slots, slurm
+from bench.machine import cores
 from bench.store.claims import WORK
 from bench.store.files import Store
 from methods.registry import _registered
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
 
 RUNS = 3
 GRID = [
-    *("run", "--methods", "logged", "--seeds", ",".join(map(str, range(RUNS))), "--max-steps", "1"),
+    *("run", "--methods", "frozen", "--seeds", ",".join(map(str, range(RUNS))), "--max-steps", "1"),
     *("--device", "cpu", "--dtype", "fp32", "--threads", "1", "--no-baseline", "--no-timing"),
 ]
 
 
-@pytest.fixture(autouse=True)
-def _methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture
+def _logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A method that notes each run, here and in workers."""
     site = tmp_path / "site"
     site.mkdir()
@@ -83,11 +84,13 @@ def _left(store: Path) -> list[Path]:
     return [*store.glob(".*.claim"), *(store / WORK).iterdir()]
 
 
+@pytest.mark.usefixtures("_logged")
 def test_workers_share_the_runs_and_take_over_what_dies_and_are_cancelled_by_ctrl_c(
     engine: list[str], gpt2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, notes = tmp_path / "store", tmp_path / "notes"
-    command = [*GRID, "--model", str(gpt2), "--data", str(texts), "--results", str(store), *engine]
+    sources = ["--methods", "logged", "--model", str(gpt2), "--data", str(texts), "--results", str(store)]
+    command = [*GRID, *sources, *engine]
     killer = threading.Thread(target=_end_a_worker, args=(store,))
     killer.start()
     assert call(monkeypatch, *command, "--workers", "2") == 0
@@ -95,7 +98,7 @@ def test_workers_share_the_runs_and_take_over_what_dies_and_are_cancelled_by_ctr
     records = Store(store).read().records
     assert sorted((record.seed, record.status) for record in records) == [(seed, "ok") for seed in range(RUNS)]
     assert "--engine slurm" in records[0].environment.command
-    begun = len(notes.read_text().split())
+    begun = len(set(notes.read_text().split()))
     assert begun in (RUNS, RUNS + 1)  # what was killed may have begun
     assert _left(store) == []
 
@@ -107,7 +110,62 @@ def test_workers_share_the_runs_and_take_over_what_dies_and_are_cancelled_by_ctr
     assert call(monkeypatch, *command, "--workers", "1", "--rerun", "all") == 130
     assert _left(store) == []
     assert Store(store).read().records == records
-    assert len(notes.read_text().split()) == begun
+    assert len(set(notes.read_text().split())) == begun
+
+
+class InThread:
+    """A worker in a thread of this process, which saves its imports; submitit says as much of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.thread = threading.Thread(target=self._work)
+        self.thread.start()
+
+    def _work(self) -> None:
+        try:
+            node.work(self.folder)
+        except UsageError as error:
+            (self.folder / "worker.err").write_text(f"bench: {error}")
+
+    def done(self) -> bool:
+        return not self.thread.is_alive()
+
+
+@pytest.fixture
+def _in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers in threads, on a machine of two cores."""
+
+    def submit(engine: slurm.Slurm, most: int) -> None:
+        engine._workers = [InThread(engine.folder)]
+
+    pytest.importorskip("submitit")
+    monkeypatch.setattr(slurm.Slurm, "_submit", submit)
+    monkeypatch.setattr(cores, "usable", lambda: (1000, 1001))
+
+
+@pytest.mark.usefixtures("_in_threads")
+def test_workers_time_what_had_neighbours(
+    gpt2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*GRID, "--model", str(gpt2), "--data", str(texts), "--results", str(tmp_path / "store"), "--jobs", "2"]
+    engine = ["--engine", "slurm", "--engine-set", "cluster=local", "--timing"]
+    assert call(monkeypatch, *command, *engine, "--seeds", "0,1") == 0
+    records = sorted(Store(tmp_path / "store").read().records, key=lambda record: record.seed)
+    assert [record.speed and record.speed.exclusive for record in records] == [True, False]
+    assert "timed alone · frozen seed=0" in capsys.readouterr().out
+    assert _left(tmp_path / "store") == []
+
+
+@pytest.mark.usefixtures("_in_threads")
+def test_where_no_worker_does_a_run_the_study_stops_and_says_what_they_said(
+    gpt2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*GRID, "--model", str(gpt2), "--data", str(texts), "--results", str(tmp_path / "store"), "--jobs", "3"]
+    assert call(monkeypatch, *command, "--engine", "slurm", "--engine-set", "cluster=local") == 2
+    said = capsys.readouterr().err
+    assert f"all workers have ended, and {RUNS} runs aren't done. The last of them said:" in said
+    assert "--jobs 3: this machine has 2 cores that may be used; take --jobs 2 at the most" in said
+    assert _left(tmp_path / "store") == []
 
 
 @pytest.mark.parametrize(
