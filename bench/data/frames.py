@@ -77,13 +77,12 @@ def divided(rows: pd.DataFrame, belongs: NDArray[Any], frames: int) -> list[pd.D
     `rows` is taken apart and has no columns afterwards, so that no text is held twice.
     """
     found: list[dict[str, pd.Series]] = [{} for _ in range(frames)]
-    for name in list(map(str, rows)):
+    for name in rows.columns.tolist():
         cells = rows.pop(name)
-        parts: Iterable[pd.Series]
         if cells.dtype == _PACKED:
             chunks = _chunks(cells)
             del cells
-            parts = map(unpacked, _divided(chunks, belongs, frames))
+            parts: Iterable[pd.Series] = map(unpacked, _divided(chunks, belongs, frames))
         else:
             parts = (pd.Series(cells.array[belongs == place], dtype=cells.dtype, copy=False) for place in range(frames))
         for columns, part in zip(found, parts, strict=True):

@@ -55,8 +55,8 @@ def _units(keys: NDArray[np.uint64], documents: pd.Series) -> tuple[NDArray[np.i
     Documents that share a text are one unit, called by the first of their names. Texts are numbered in the order of
     their hashes, and units in that of the hashes of their names.
     """
-    distinct, places = np.unique(keys, return_inverse=True)
-    text = places.astype(np.int32)  # of many millions of rows half as much memory
+    distinct, numbers = np.unique(keys, return_inverse=True)
+    text = numbers.astype(np.int32)  # of many millions of rows half as much memory
     known = documents.notna().to_numpy()
     if not known.any():
         return text, text
