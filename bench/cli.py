@@ -25,7 +25,7 @@ from methods import MethodError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bench import study
+    from bench import study, studyfile
     from bench.data import DataOptions
 
 EXIT_RUNS_FAILED, EXIT_USAGE = 1, 2
@@ -76,6 +76,8 @@ python -m bench tune --methods lora,ia3,head --trials 8 --seeds 1,2,3
 python -m bench tune --methods core --budget 30m --search-seeds 0,100
 
 python -m bench tune --methods lora --space lora.alpha=4..256:log --space lora.r=2..64:log --dry-run
+
+python -m bench tune study.yaml --trials 8 --select-metric macro_f1
 """
 
 
@@ -331,15 +333,22 @@ def _request(given: Mapping[str, Any]) -> study.Request:
     )
 
 
-def _requests(file: Path | None, given: Mapping[str, Any], ctx: typer.Context) -> list[study.Request]:
-    """Return what a study file asks for, with what the command line says on top; without a file that alone."""
-    if file is None:
-        return [_request(given)]
+def _typed(ctx: typer.Context) -> set[str]:
+    """Return what was given on the command line, by a study file's keys."""
+    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+    return {_KEYS.get(name, name) for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+
+
+def _study_file(path: Path | None) -> studyfile.Study | None:
     from bench import studyfile
 
-    found = studyfile.read(file)
-    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
-    typed = {_KEYS.get(name, name) for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    return None if path is None else studyfile.read(path)
+
+
+def _requests(found: studyfile.Study | None, given: Mapping[str, Any], typed: set[str]) -> list[study.Request]:
+    """Return what a study file asks for, with what the command line says on top; without a file that alone."""
+    if found is None:
+        return [_request(given)]
     return found.requests(_request({**given, **found.options(typed)}), typed)
 
 
@@ -391,13 +400,12 @@ def run(
     given = locals()
     from bench import study
 
-    requests = _requests(file, given, ctx)
+    requests = _requests(_study_file(file), given, _typed(ctx))
     if dry_run:
         tasks = [f"{one.data or 'the preset’s texts'} · {one.model or 'its backbone'}" for one in requests]
         console.grid(requests[0].variants(), requests[0].seeds, tasks)
-        for one in requests:
-            if found := study.estimate(one):
-                console.estimate(found)
+        if found := study.estimate(*requests):
+            console.estimate(found)
         return
     with interrupts.leaving():
         store, records = study.run(*requests)
@@ -445,6 +453,8 @@ def data(
 
 @app.command(epilog=TUNE_EXAMPLES)
 def tune(
+    ctx: typer.Context,
+    file: StudyFile = None,
     chosen: Methods = _CORE,
     trials: Trials = None,
     budget: Budget = None,
@@ -496,22 +506,21 @@ def tune(
     given = locals()
     from bench.tuning import search
 
-    asked = search.Tuning(
-        request=_request(given),
-        trials=trials,
-        budget_s=_duration(budget, "--budget"),
-        search_seeds=_seeds(search_seeds, "--search-seeds"),
-        space=tuple(space or ()),
-        select_epoch=select_epoch,
-        select_metric=select_metric,
-        optimise=optimise,
-    )
+    found, typed = _study_file(file), _typed(ctx)
+    how = {
+        **{name: given[name] for name in ("trials", "budget", "select_epoch", "select_metric", "optimise")},
+        "search_seeds": _seeds(search_seeds, "--search-seeds"),
+        "space": tuple(space or ()),
+    }
+    how = found.searching(how, typed) if found else how
+    how["budget_s"] = _duration(how.pop("budget"), "--budget")
+    tasks = [search.Tuning(request=one, **how) for one in _requests(found, given, typed)]
     if dry_run:
-        for line in search.announced(asked):
+        for line in search.announced(tasks[0], len(tasks)):
             console.say(line)
         return
     with interrupts.leaving():
-        tuned = search.run(asked)
+        tuned = search.run(*tasks)
     console.summary(tuned.records, tuned.store.folder)
     raise typer.Exit(0 if tuned.ok else EXIT_RUNS_FAILED)
 

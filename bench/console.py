@@ -60,7 +60,7 @@ def _console() -> Console:
 def view(runs: int, to_time: Collection[str] = ()) -> View:
     """Return what shows a study of `runs` runs: live on a terminal, else plain lines.
 
-    The variants with the labels `to_time` are run again by themselves, unless one of their runs is alone anyway.
+    The variants `to_time`, by uid, are run again by themselves, unless one of their runs is alone anyway.
     """
     console = _console()
     return LiveView(console, runs, to_time) if console.is_terminal else View(console, runs)
@@ -155,7 +155,7 @@ class Remaining:
         if record.speed is None:
             return
         if alone(record):
-            self.to_time.discard(run.spec.variant.label)
+            self.to_time.discard(run.spec.variant_uid)
         else:
             self.shared = True
 

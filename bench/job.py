@@ -73,6 +73,7 @@ class Outcome(Part):
     padding_share: float | None
     feature_cache: bool
     laid_out: int
+    float32_matmul: str
     resolved: dict[str, Any]
     parameters: Parameters
     quality: Quality | None

@@ -46,7 +46,7 @@ PRESETS: dict[Literal["full", "demo"], Defaults] = {
         epochs=2,
         batch_size=16,
         max_length=256,
-        learning_rates=LearningRates({"head": 1.6e-2, "lora": 2e-3, "ia3": 9.3e-3, "prefix": 3.3e-2}),
+        learning_rates=LearningRates({"head": 2.3e-2, "lora": 7.4e-3, "ia3": 1.2e-2, "prefix": 3.3e-2}),
     ),
 }
 """The demo's learning rates are what a search chose on its validation split (docs/measuring.md)."""
@@ -116,7 +116,7 @@ def at_hand(
     The backbone isn't checked. Raises UsageError as `resolve` does.
     """
     path, config = local_texts(data)
-    folder = _existing(model, "--model")
+    folder = existing(model, "--model")
     if (model and not folder) or (data and not path) or (preset != "demo" and not (model and data)):
         return None
     return Sources(
@@ -141,7 +141,7 @@ def _why_not_full(model: bool, data: bool) -> str | None:
 
 
 def _local_model(model: str | None) -> BackboneRef | None:
-    folder = _existing(model, "--model")
+    folder = existing(model, "--model")
     if folder is None:
         return None
     if not folder.is_dir():
@@ -161,11 +161,11 @@ def local_texts(data: str | None) -> tuple[Path | None, str | None]:
     name, _, config = data.rpartition(":")
     if name and config and not Path(data).expanduser().exists() and Path(name).expanduser().is_dir():
         return Path(name).expanduser(), config
-    return _existing(data, "--data"), None
+    return existing(data, "--data"), None
 
 
-def _existing(name: str | None, option: str) -> Path | None:
-    """Return the path that `name` is, or None where it is a name on the Hub."""
+def existing(name: str | None, option: str) -> Path | None:
+    """Return the path that `name` is, or None where it is a name on the Hub. Raises UsageError where it is neither."""
     if name is None:
         return None
     path = Path(name).expanduser()

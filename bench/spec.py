@@ -189,6 +189,11 @@ class RunSpec(Spec):
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     @property
+    def variant_uid(self) -> str:
+        """The uid that it has with seed 0: runs that differ in their seed alone share it."""
+        return self.model_copy(update={"seed": 0}).uid
+
+    @property
     def label(self) -> str:
         """The variant and the seed, for people."""
         if self.search is not None:

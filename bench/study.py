@@ -198,8 +198,14 @@ def prepare(
     return Prepared(study, sources, corpus, store)
 
 
-def estimate(request: Request) -> speeds.Estimate | None:
-    """Estimate a study without torch; None where the texts or the backbone's tokenizer aren't at hand.
+def estimate(*requests: Request) -> speeds.Estimate | None:
+    """Estimate a study without torch; None where some texts or a backbone's tokenizer aren't at hand."""
+    found = [one for request in requests if (one := _estimate(request))]
+    return speeds.together(found) if len(found) == len(requests) else None
+
+
+def _estimate(request: Request) -> speeds.Estimate | None:
+    """Estimate one task, likewise.
 
     Speeds are those of the records in the store that was named, and in those within `results`.
     """
@@ -407,13 +413,13 @@ def _untimed(plan: resume.Plan, request: Request) -> list[RunSpec]:
 
 
 def _to_time(plan: resume.Plan, request: Request) -> set[str]:
-    """Name the variants that are timed by themselves unless one of the runs to come has the machine to itself."""
+    """Return the variants, by uid, that are timed by themselves unless one of the runs to come is alone anyway."""
     if not request.timing:
         return set()
     todo = {spec.uid for spec in plan.todo}
     kept = {uid: record for uid, record in plan.known.items() if uid not in todo and record.speed is not None}
-    timed = {spec.variant.label for spec in plan.runs if spec.uid in kept and alone(kept[spec.uid])}
-    return {spec.variant.label for spec in plan.runs if spec.search is None} - timed
+    timed = {spec.variant_uid for spec in plan.runs if spec.uid in kept and alone(kept[spec.uid])}
+    return {spec.variant_uid for spec in plan.runs if spec.search is None} - timed
 
 
 def _first_seeds(runs: Sequence[RunSpec], records: Mapping[str, Record]) -> list[RunSpec]:

@@ -145,7 +145,8 @@ def _complete(frames: dict[Split, pd.DataFrame], path: Path, word: str) -> tuple
         said = ["There is no validation split: a tenth of train is the validation split."]
     missing: list[Split] = [split for split in SPLITS[:0:-1] if split not in frames]
     if missing:
-        frames |= {split: rows for split, rows in split_by_hash(frames["train"], missing).items() if not rows.empty}
+        made = split_by_hash(frames.pop("train"), missing)
+        frames |= {split: rows for split, rows in made.items() if not rows.empty}
     for split in SPLITS:
         if split not in frames:
             rows = frames["train"]

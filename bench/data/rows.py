@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from bench.data import tables
-from bench.data.frames import COLUMNS, PAIR
+from bench.data.frames import COLUMNS, PAIR, packed, unpacked
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -55,29 +55,21 @@ def read(path: Path, columns: Columns, class_names: Sequence[str] | None = None)
     """
     first, second = columns.text[0], columns.text[1] if len(columns.text) > 1 else None
     texts, pairs = _Strings(), _Strings()
-    names: list[list[str | None]] = [[], [], []]
-    labels, groups, documents = names
-    seen: dict[tuple[str, type, Any], str | None] = {}
+    labels = _Names(lambda value: _name(value, class_names))
+    groups, documents = _Names(lambda value: _name(value, None)), _Names(_document)
     numbers = array("q")
     column: str | None = first
-
-    def name(role: str, value: Any) -> str | None:  # noqa: ANN401
-        key = (role, type(value), value)
-        try:
-            return seen[key]
-        except (KeyError, TypeError):
-            found = _document(value) if role == "document" else _name(value, class_names if role == "label" else None)
-            return seen.setdefault(key, found)
 
     for number, row in tables.rows(path, columns.names()):
         try:
             texts.add(_text(row[column := first]))
             if second is not None:
                 pairs.add(_text(row[column := second]))
-            labels.append(name("label", row[column := columns.label]))
-            groups.append(None if columns.group is None else name("group", row[column := columns.group]))
-            column = columns.document
-            documents.append(None if column is None else name("document", row.get(column)))
+            labels.add(row[column := columns.label])
+            if columns.group is not None:
+                groups.add(row[column := columns.group])
+            if columns.document is not None:
+                documents.add(row.get(column := columns.document))
         except KeyError as error:
             raise UsageError(
                 f"{path}, {tables.unit(path)} {number}: no column {column!r}; the columns are "
@@ -89,8 +81,9 @@ def read(path: Path, columns: Columns, class_names: Sequence[str] | None = None)
     if not numbers:
         raise UsageError(f"{path}: no rows")
     cells = {"text": texts.column(), **({PAIR: pairs.column()} if second is not None else {})}
-    cells |= {column: pd.Series(found, dtype=object) for column, found in zip(COLUMNS[1:], names, strict=True)}
-    return Rows(pd.DataFrame(cells), np.array(numbers, dtype=np.int64), path)
+    for other, names in zip(COLUMNS[1:], (labels, groups, documents), strict=True):
+        cells[other] = names.column(len(numbers))
+    return Rows(pd.DataFrame(cells, copy=False), np.frombuffer(numbers, dtype=np.int64), path)
 
 
 class _Strings:
@@ -106,17 +99,37 @@ class _Strings:
             self._pack()
 
     def column(self) -> pd.Series:
-        import pyarrow as pa
-
         self._pack()
-        whole = pa.chunked_array(self._chunks, pa.large_string())
-        return pd.Series(pd.array(whole, dtype="string[pyarrow]"))
+        return unpacked(self._chunks)
 
     def _pack(self) -> None:
-        import pyarrow as pa
-
-        self._chunks.append(pa.array(self._recent, pa.large_string()))
+        self._chunks.append(packed(self._recent))
         self._recent = []
+
+
+class _Names:
+    """Names by the million, few of them different."""
+
+    def __init__(self, called: Callable[[Any], str | None]) -> None:
+        """`called` returns what a cell's value is called, or raises `_Bad`."""
+        self._called = called
+        self._seen: dict[tuple[type, Any], int] = {}
+        self._different: list[str | None] = []
+        self._places = array("l")
+
+    def add(self, value: Any) -> None:  # noqa: ANN401
+        key = (type(value), value)
+        try:
+            self._places.append(self._seen[key])
+        except (KeyError, TypeError):
+            self._different.append(self._called(value))
+            self._places.append(self._seen.setdefault(key, len(self._different) - 1))
+
+    def column(self, rows: int) -> pd.Series:
+        """The names that were added, or None for each row where none was."""
+        if not self._places:
+            return pd.Series(np.full(rows, None), dtype=object, copy=False)
+        return pd.Series(np.array(self._different, dtype=object)[self._places], dtype=object, copy=False)
 
 
 def _text(value: object) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bench.data.frames import SPLITS, subset, text_key, text_keys
+from bench.data.frames import SPLITS, divided, text_key, text_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,18 +22,24 @@ def split_by_hash(rows: pd.DataFrame, held_out: Sequence[Split] = ("test", "vali
 
     No text and no document is in two splits, so that a tenth is met as nearly as the documents' sizes allow. Train
     keeps something of every style; one with too few texts or documents is missing from a split that is held out.
+    `rows` is taken apart, as `divided` does it.
     """
-    keys = text_keys(rows)
-    units = _units(keys, rows["document"])
+    belongs = _belongs(rows, held_out)
+    parts = divided(rows, belongs, 1 + len(held_out))
+    made = dict(zip(("train", *held_out), parts, strict=True))
+    return {split: made[split] for split in SPLITS if split in made}
+
+
+def _belongs(rows: pd.DataFrame, held_out: Sequence[Split]) -> NDArray[np.int8]:
+    """For each row the place of its split in `held_out`, from 1, and 0 for train [n]."""
+    texts, units = _units(text_keys(rows), rows["document"])
     styles, names = pd.factorize(rows["style"], sort=True)
-    order = np.lexsort((keys, units, styles))
-    order = order[_changes(styles[order], keys[order], units[order])]  # each different text of a style once
+    order = np.lexsort((texts, units, styles))
+    order = order[_changes(styles[order], texts[order], units[order])]  # each different text of a style once
     style, unit = styles[order], units[order]
     first = np.flatnonzero(_changes(style, unit))
     sizes = np.diff(np.append(first, len(order)))
-    belongs = _held_out(style[first], unit[first], sizes, len(names), held_out)[units]
-    places: dict[Split, int] = {split: place for place, split in enumerate(held_out, start=1)} | {"train": 0}
-    return {split: subset(rows, pd.Series(belongs == places.get(split, -1), index=rows.index)) for split in SPLITS}
+    return _held_out(style[first], unit[first], sizes, len(names), held_out)[units]
 
 
 def _changes(*columns: NDArray[Any]) -> NDArray[np.bool_]:
@@ -43,16 +49,17 @@ def _changes(*columns: NDArray[Any]) -> NDArray[np.bool_]:
     return differs
 
 
-def _units(keys: NDArray[np.uint64], documents: pd.Series) -> NDArray[np.int64]:
-    """What stays in one split, as a number for each row [n]: a document, or a text that belongs to none.
+def _units(keys: NDArray[np.uint64], documents: pd.Series) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Each row's text [n] and what stays in one split with it [n], as numbers: a document, or a text that has none.
 
-    Documents that share a text are one unit, called by the first of their names. Units are numbered in the order of the
-    hashes of their names.
+    Documents that share a text are one unit, called by the first of their names. Texts are numbered in the order of
+    their hashes, and units in that of the hashes of their names.
     """
-    distinct, text = np.unique(keys, return_inverse=True)
+    distinct, numbers = np.unique(keys, return_inverse=True)
+    text = numbers.astype(np.int32)  # of many millions of rows half as much memory
     known = documents.notna().to_numpy()
     if not known.any():
-        return text.astype(np.int64)
+        return text, text
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -65,13 +72,13 @@ def _units(keys: NDArray[np.uint64], documents: pd.Series) -> NDArray[np.int64]:
     for place in reversed(range(len(names))):
         unit = component[len(distinct) + place]
         order[unit], is_text[unit] = text_key(names[place]), False
-    rank = np.empty(count, dtype=np.int64)
+    rank = np.empty(count, dtype=np.int32)
     rank[np.lexsort((is_text, order))] = np.arange(count)
-    return np.asarray(rank[component[text]])
+    return text, rank[component[text]]
 
 
 def _held_out(
-    style: NDArray[np.int64], unit: NDArray[np.int64], size: NDArray[np.int64], styles: int, splits: Sequence[Split]
+    style: NDArray[np.int64], unit: NDArray[np.int32], size: NDArray[np.int64], styles: int, splits: Sequence[Split]
 ) -> NDArray[np.int8]:
     """Choose the units that leave train: for each the place of its split in `splits`, from 1, and 0 for train.
 

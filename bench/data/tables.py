@@ -326,7 +326,7 @@ def _arrow(
     source = pa.BufferReader(file.read()) if path.suffix.lower() in _COMPRESSED else file
     try:
         if _format(path) == "parquet":
-            table = pq.ParquetFile(source)
+            table = pq.ParquetFile(source, pre_buffer=False, buffer_size=_BLOCK)  # else a row group is held whole
             schema = table.schema_arrow
             kept = None if columns is None else [name for name in schema.names if name in columns]
             batches = table.iter_batches(_BATCH, columns=kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -114,26 +115,28 @@ def tokenise(
     splits, truncated = {}, 0
     for split in SPLITS:
         rows = corpus.frames[split]
-        portions = []
+        ids, types, lengths = array("i"), array("b"), array("q", [0])  # which grow without being held twice
         for start in range(0, len(rows), _PORTION):
-            portion = rows.iloc[start : start + _PORTION]
-            portions.append(_encode(portion, tokenizer, max_length, f"{split} passage", start))
-            watch(done := done + len(portion), total)
-        lengths = np.concatenate([np.zeros(1, dtype=np.int64), *(portion.lengths for portion in portions)])
+            portion = _encode(rows.iloc[start : start + _PORTION], tokenizer, max_length, f"{split} passage", start)
+            ids.extend(chain.from_iterable(portion.ids))
+            types.extend(chain.from_iterable(portion.types))
+            lengths.extend(map(len, portion.ids))
+            truncated += portion.truncated
+            watch(done := done + len(portion.ids), total)
         splits[split] = TokenSplit(
-            ids=np.concatenate([portion.ids for portion in portions]),
-            offsets=np.cumsum(lengths),
+            ids=np.frombuffer(ids, dtype=np.int32),
+            offsets=np.cumsum(lengths, dtype=np.int64),
             labels=np.array([label[style] for style in rows["style"]], dtype=np.int64),
-            types=np.concatenate([portion.types for portion in portions]) if PAIR in rows else None,
+            types=np.frombuffer(types, dtype=np.int8) if PAIR in rows else None,
         )
-        truncated += sum(portion.truncated for portion in portions)
     return Splits(**splits, truncated=truncated)
 
 
 class _Portion(NamedTuple):
-    ids: NDArray[np.int32]
-    types: NDArray[np.int8]
-    lengths: NDArray[np.int64]
+    """Token ids and types of some texts; the types only where texts are pairs."""
+
+    ids: list[list[int]]
+    types: list[list[int]]
     truncated: int
 
 
@@ -141,20 +144,22 @@ def _encode(
     rows: pd.DataFrame, tokenizer: PreTrainedTokenizerFast, max_length: int | None, what: str, start: int
 ) -> _Portion:
     texts = [rows[column].tolist() for column in ("text", PAIR) if column in rows]
-    options: dict[str, Any] = {"split_special_tokens": True, "return_token_type_ids": True}
+    paired = len(texts) > 1
+    options: dict[str, Any] = {
+        "split_special_tokens": True,
+        "return_token_type_ids": paired,
+        "return_attention_mask": False,
+    }
     encoded = tokenizer(*texts, **options, verbose=False)
-    ids, types = encoded["input_ids"], encoded["token_type_ids"]
-    least = tokenizer.num_special_tokens_to_add(pair=len(texts) > 1)
+    ids, types = encoded["input_ids"], encoded["token_type_ids"] if paired else []
+    least = tokenizer.num_special_tokens_to_add(pair=paired)
     for i, text in enumerate(ids):
         if len(text) <= least:
             raise UsageError(f"the tokenizer produces no tokens for {what} {start + i + 1}, {texts[0][i][:40]!r}")
     too_long = [i for i, text in enumerate(ids) if max_length is not None and len(text) > max_length]
     for i in too_long:
         cut = tokenizer(*(column[i] for column in texts), **options, truncation=True, max_length=max_length)
-        ids[i], types[i] = cut["input_ids"], cut["token_type_ids"]
-    return _Portion(
-        ids=np.fromiter(chain.from_iterable(ids), dtype=np.int32),
-        types=np.fromiter(chain.from_iterable(types), dtype=np.int8),
-        lengths=np.array([len(text) for text in ids], dtype=np.int64),
-        truncated=len(too_long),
-    )
+        ids[i] = cut["input_ids"]
+        if paired:
+            types[i] = cut["token_type_ids"]
+    return _Portion(ids, types, len(too_long))

@@ -73,7 +73,6 @@ class Execution:
     timeout_s: float | None
     _slots: slots.Slots = field(init=False)
     _alone: slots.Slots = field(init=False)
-    _environment: Environment = field(init=False)
     _running: list[_Running] = field(default_factory=list)
     _rest_until: float = 0.0
     _disturbed: bool = False
@@ -86,7 +85,7 @@ class Execution:
         """
         device, events = jobs[0].spec.training.device, self.results.events
         self._slots = slots.chosen(self.placing, jobs, device, events.said, lambda: events.waiting([]))
-        self._look_at_machine(device)
+        self._alone = self._slots_alone(device)
         waiting = [replace(job, threads=self._slots.threads) for job in jobs]
         try:
             while waiting or self._running:
@@ -104,8 +103,7 @@ class Execution:
         The jobs have a scratch folder of their own. A run that fails, that met others nevertheless, that another study
         is at, or whose record is of another machine, leaves that as it is.
         """
-        self._look_at_machine(jobs[0].spec.training.device)
-        self._slots = self._alone
+        self._slots = self._alone = self._slots_alone(jobs[0].spec.training.device)
         self._disturbed = False
         events = self.results.events
         try:
@@ -116,9 +114,8 @@ class Execution:
         finally:
             self._end_all()
 
-    def _look_at_machine(self, device: Device) -> None:
-        self._alone = replace(self.placing, jobs=1).slots(device)
-        self._environment = facts.environment(device, self.results.command)
+    def _slots_alone(self, device: Device) -> slots.Slots:
+        return replace(self.placing, jobs=1).slots(device)
 
     def _timed_alone(self, job: Job) -> Record | None:
         uid = job.spec.uid
@@ -126,11 +123,14 @@ class Execution:
             return None
         gpu = job.spec.training.device == "cuda"
         try:
-            before = self.results.find(uid)
-            if before is None or alone(before) or not self._made_here(before):  # or another study was quicker
+            if (before := self.results.find(uid)) is None or alone(before):  # another study was quicker
                 return None
             machine = self._slots.cores
             lease = machine.wait(len(machine.numbers), gpu=gpu, tell=lambda: self.results.events.waiting([]))
+            here = self._environment(job, lease.gpu)
+            if (before.environment.cpu, before.environment.gpu) != (here.cpu, here.gpu):
+                lease.release()
+                return None
             self._start(job, lease)
             while not (ended := self._attend(begins=False)):
                 pass
@@ -166,7 +166,7 @@ class Execution:
         self.results.events.started(job)
         lease.begin()
         placed = replace(job, cores=lease.cores, gpu=lease.gpu)
-        run = _Running(job, Child(placed, self.timeout_s), lease, datetime.now(UTC), time.monotonic())
+        run = _Running(placed, Child(placed, self.timeout_s), lease, datetime.now(UTC), time.monotonic())
         self._running.append(run)
 
     def _attend(self, *, begins: bool) -> list[tuple[_Running, Outcome | Failure]]:
@@ -197,9 +197,8 @@ class Execution:
             self.results.owner.release(run.job.spec.uid)
         self._running.clear()
 
-    def _made_here(self, record: Record) -> bool:
-        here = self._environment
-        return (record.environment.cpu, record.environment.gpu) == (here.cpu, here.gpu)
+    def _environment(self, job: Job, gpu: str | None) -> Environment:
+        return facts.environment(job.spec.training.device, self.results.command, gpu)
 
     def _speed(self, run: _Running, outcome: Outcome) -> Speed:
         """Return the run's times, and what they are worth: whether they were taken with the machine to itself.
@@ -214,8 +213,8 @@ class Execution:
     def _keep(self, run: _Running, result: Outcome | Failure) -> None:
         if isinstance(result, Outcome):
             result = result.model_copy(update={"speed": self._speed(run, result)})
-        wall_s = time.monotonic() - run.begin
+        wall_s, environment = time.monotonic() - run.begin, self._environment(run.job, run.job.gpu)
         try:
-            self.results.keep(run.job, result, created=run.created, wall_s=wall_s, environment=self._environment)
+            self.results.keep(run.job, result, created=run.created, wall_s=wall_s, environment=environment)
         finally:
             self.results.owner.release(run.job.spec.uid)

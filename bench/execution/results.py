@@ -241,4 +241,6 @@ def _training(job: Job, outcome: Outcome | None) -> Training:
         select_metric=None if spec.select_metric == "accuracy" else spec.select_metric,
         feature_cache=outcome.feature_cache if outcome else None,
         laid_out=outcome.laid_out if outcome else None,
+        float32_matmul=outcome.float32_matmul if outcome else None,
+        gpu=job.gpu,
     )

@@ -99,7 +99,7 @@ def chosen(
         say("measuring how many runs at once are quickest")
         with cores.Cores(numbers).wait(len(numbers), tell=wait):
             measured = rates(jobs, numbers, asked.threads)
-        timed = len({job.spec.variant.label for job in jobs if job.spec.search is None}) if asked.timing else 0
+        timed = len({job.spec.variant_uid for job in jobs if job.spec.search is None}) if asked.timing else 0
         found = slots(quickest(measured, len(jobs), timed), asked.threads, asked.per_gpu, device)
         why = ", ".join(f"{count} at once: {rate:.1f} steps/s" for count, rate in measured.items())
         if measured and timed:

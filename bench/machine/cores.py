@@ -107,8 +107,9 @@ class Lease:
 class Cores:
     """Deals out the cores `numbers`, and on a GPU `per_gpu` places on each of `gpus`, to one run after the other.
 
-    A study that finds too few free takes the one place at the head of the queue, until it has them: nobody gets cores
-    before it, and a study that has just given some back can't take them again at once.
+    A study that finds too few free stands at the head of its cores' queues until it has them: nobody gets one of these
+    cores before it, and a study that has just given some back can't take them again at once. Who is kept to other cores
+    doesn't wait for it.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class Cores:
         self.numbers, self.gpus, self.per_gpu = numbers, gpus, per_gpu
         self.folder = folder or _folder()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._queue = self._lock("queue")
+        self._queues = [self._lock(f"queue-{number}") for number in sorted(numbers)]
         self._register = Register(self.folder)
 
     def take(self, count: int, *, gpu: bool = False) -> Lease | None:
@@ -125,7 +126,8 @@ class Cores:
 
         Whoever was told None asks again soon, until a lease, or else has to `give_up`.
         """
-        if not (self._queue.is_locked or acquired(self._queue)):
+        # in order, and what it has of them it keeps, so that of two who share some cores one gets all
+        if not all(queue.is_locked or acquired(queue) for queue in self._queues):
             return None
         wanted = min(count, len(self.numbers))
         cores = self._free({f"core-{number}": number for number in self.numbers}, wanted)
@@ -137,7 +139,7 @@ class Cores:
             for lock in held:
                 lock.release()
             return None
-        self._queue.release()
+        self.give_up()
         return Lease(
             tuple(number for _, number in cores), next((name for _, name in place), None), held, self._register
         )
@@ -155,8 +157,9 @@ class Cores:
             self.give_up()
 
     def give_up(self) -> None:
-        """Leave the queue."""
-        self._queue.release()
+        """Leave the queues."""
+        for queue in self._queues:
+            queue.release()
 
     def runs(self) -> int:
         """Return how many runs there are on the machine at this moment, this study's own among them."""

@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bench.errors import UsageError
 from bench.machine import cores, cuda
@@ -33,7 +33,9 @@ def resolve_device(asked: Literal["auto", "cpu", "cuda"]) -> Device:
     if cuda.there() and cuda.found().gpus:
         return "cuda"
     if asked == "cuda":
-        raise UsageError("--device cuda: torch finds no CUDA device here; leave --device out to use the CPU")
+        chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+        among = f" with CUDA_VISIBLE_DEVICES={chosen}" if chosen is not None else ""
+        raise UsageError(f"--device cuda: torch finds no CUDA device here{among}; leave --device out to use the CPU")
     return "cpu"
 
 
@@ -85,9 +87,11 @@ def processor() -> str:
     return _cpu_facts()[0]
 
 
-def environment(device: Device, command: str) -> Environment:
-    """Return the facts that go into each record; `command` is how to do it again."""
-    gpu = cuda.found().gpus[0].name if device == "cuda" else None
+def environment(device: Device, command: str, gpu: str | None = None) -> Environment:
+    """Return the facts that go into each record of a run on the GPU that is called so, the first where none is named.
+
+    `command` is how to do it again.
+    """
     commit, dirty = _git_state()
     return Environment(
         python=platform.python_version(),
@@ -96,11 +100,18 @@ def environment(device: Device, command: str) -> Environment:
         peft=version("peft"),
         platform=_platform(),
         cpu=processor(),
-        gpu=gpu,
+        **(_gpu_facts(gpu) if device == "cuda" else {"gpu": None}),
         git_commit=commit,
         git_dirty=dirty,
         command=command,
     )
+
+
+def _gpu_facts(name: str | None) -> dict[str, Any]:
+    found = cuda.found()
+    card = found.gpus[0 if name is None else gpus().index(name)]
+    versions = {"cuda": found.version, "cudnn": found.cudnn, "driver": found.driver}
+    return {"gpu": card.name, "gpu_memory_bytes": card.memory_bytes, "gpus": len(found.gpus), **versions}
 
 
 def _platform() -> str:

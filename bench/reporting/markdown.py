@@ -79,7 +79,12 @@ def _span(span: Span) -> str:
 
 
 def _picture(block: Picture, folder: str) -> str:
-    return f"**{escape(block.title)}**\n\n![{escape(block.alt, 2000)}]({quote(f'{folder}/{block.name}.svg')})"
+    shown = f"**{escape(block.title)}**\n\n![{escape(block.alt, 2000)}]({quote(f'{folder}/{block.name}.svg')})"
+    return _folded(block.rest, shown) if block.rest else shown
+
+
+def _folded(rest: str, content: str) -> str:
+    return f"<details>\n<summary>{html.escape(clean(rest))}</summary>\n\n{content}\n\n</details>"
 
 
 def _code(block: Code) -> str:
@@ -93,7 +98,7 @@ def table(block: Table) -> str:
     if block.shown is None or block.shown >= len(block.rows):
         return _rows(block)
     first, rest = replace(block, rows=block.rows[: block.shown]), replace(block, rows=block.rows[block.shown :])
-    folded = f"<details>\n<summary>{html.escape(clean(block.rest))}</summary>\n\n{_rows(rest)}\n\n</details>"
+    folded = _folded(block.rest, _rows(rest))
     return f"{_rows(first)}\n\n{folded}" if first.rows else folded
 
 

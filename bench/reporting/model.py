@@ -97,7 +97,8 @@ class Code:
 class Picture:
     """A drawing: `name` is its file's stem, `alt` says in words what it shows.
 
-    `svg` is on an opaque light card of its own; `interactive` is the same as a plotly figure in JSON.
+    `svg` is on an opaque light card of its own; `interactive` is the same as a plotly figure in JSON. One that need not
+    be seen at once is folded away under the words in `rest`.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Picture:
     alt: str
     svg: bytes
     interactive: str | None = None
+    rest: str = ""
 
 
 Block: TypeAlias = Paragraph | Table | Picture | Code

@@ -123,6 +123,12 @@ class Training(Part):
         default=None, description="by which metric trials, or epochs, are chosen, where it isn't accuracy"
     )
     laid_out: int | None = Field(default=None, description="frozen linear layers that were computed from a layout")
+    float32_matmul: str | None = Field(
+        default=None, description="torch's float32_matmul_precision when training was over: highest, so never TF32"
+    )
+    gpu: str | None = Field(
+        default=None, description="what CUDA_VISIBLE_DEVICES calls the GPU that the run had; null on the CPU"
+    )
 
 
 class Parameters(Part):
@@ -274,7 +280,7 @@ class Compute(Part):
 
 
 class Environment(Part):
-    """Where the run was made."""
+    """Where the run was made. `gpu` and `gpu_memory_bytes` are of the card that it had; there were so many `gpus`."""
 
     python: str
     torch: str
@@ -283,6 +289,11 @@ class Environment(Part):
     platform: str
     cpu: str
     gpu: str | None
+    gpu_memory_bytes: int | None = None
+    gpus: int | None = None
+    cuda: str | None = Field(default=None, description="the version that torch was built for")
+    cudnn: str | None = None
+    driver: str | None = Field(default=None, description="the NVIDIA driver's version, where the kernel tells it")
     git_commit: str | None
     git_dirty: bool | None
     command: str

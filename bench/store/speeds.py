@@ -54,6 +54,18 @@ class Estimate:
     runs: int
 
 
+def together(tasks: Sequence[Estimate]) -> Estimate:
+    """Return the estimate of a study on several tasks."""
+    seconds = [task.seconds for task in tasks]
+    return Estimate(
+        tokens={split: sum(task.tokens[split] for task in tasks) for split in tasks[0].tokens},
+        seconds=None if None in seconds else sum(filter(None, seconds)),
+        measured=sum(task.measured for task in tasks),
+        variants=sum(task.variants for task in tasks),
+        runs=sum(task.runs for task in tasks),
+    )
+
+
 def speeds(records: Iterable[Record], revision: str, device: str, machine: str) -> dict[str, Speed]:
     """Return each method's speed, the median of its good runs on the backbone `revision` and on the machine.
 

@@ -13,13 +13,15 @@ from pydantic import ValidationError
 import methods
 from bench.data import DataOptions
 from bench.errors import UsageError
+from bench.sources import existing, local_texts
 from bench.spec import CORE, expand, parse_sweeps
 from bench.stats import written
-from bench.studyfile.schema import Part, SplitSources, StudyFile, Texts
+from bench.studyfile.schema import Part, Searching, SplitSources, StudyFile, Texts
+from bench.tuning.spaces import spaces
 from methods import MethodError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from pydantic_core import ErrorDetails
 
@@ -44,6 +46,7 @@ class Study:
 
     path: Path
     told: StudyFile
+    lines: _Lines
 
     def options(self, given: Collection[str]) -> dict[str, Any]:
         """Return what the file states of how and where to run, but for what was `given` on the command line.
@@ -91,6 +94,21 @@ class Study:
             for model in told.model or (None,)
         ]
 
+    def searching(self, asked: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
+        """Return how `bench tune` is to search, by the options' names; `asked` and `given` are as for `requests`.
+
+        Raises UsageError where the file sets what is to be searched.
+        """
+        if self.told.settings:
+            self.lines.refuse([(("set",), "bench tune searches settings; leave it out, or give ranges in tune.space")])
+        stated = self.told.tune.model_dump(exclude_none=True) if self.told.tune else {}
+        if {"trials", "budget"} & {*given}:
+            stated = {name: value for name, value in stated.items() if name not in ("trials", "budget")}
+        replaced = {text.partition("=")[0] for text in asked["space"]}
+        space = [f"{target}={ends}" for target, ends in stated.pop("space", {}).items() if target not in replaced]
+        found = {name: asked[name] if name in given else stated.get(name, asked[name]) for name in asked}
+        return {**found, "search_seeds": tuple(found["search_seeds"]), "space": (*space, *asked["space"])}
+
     def _stated(self, given: Collection[str]) -> dict[str, Any]:
         """What the file states and the command line doesn't, of that which is called the same in a request."""
         stated = {"results": Path("results") / self.path.stem, **self.told.model_dump(exclude_none=True)}
@@ -124,7 +142,7 @@ def read(path: Path) -> Study:
         lines.refuse((_place(found), _why(found)) for found in error.errors())
         raise
     lines.refuse(_mistakes(told))
-    return Study(path, told)
+    return Study(path, told, lines)
 
 
 def _parse(path: Path, text: str) -> tuple[yaml.Node | None, object]:
@@ -197,6 +215,7 @@ def _written_place(place: Sequence[str | int]) -> str:
 
 _FORMS: dict[type[Part], str] = {
     StudyFile: "keys",
+    Searching: "keys such as trials",
     Texts: "a name, or a mapping with the key source",
     SplitSources: "a mapping with the key train",
 }
@@ -204,7 +223,9 @@ _FORMS: dict[type[Part], str] = {
 
 def _part(place: Sequence[str | int]) -> type[Part]:
     """Which part of the file stands at a place."""
-    return StudyFile if not place else SplitSources if "splits" in place else Texts
+    if place:
+        return Searching if place[0] == "tune" else SplitSources if "splits" in place else Texts
+    return StudyFile
 
 
 def _why(error: ErrorDetails) -> str:
@@ -223,7 +244,7 @@ def _why(error: ErrorDetails) -> str:
         "string_type": "expected a text",
         "invalid_key": "expected a key's name",
         "path_type": "expected a folder's name",
-        "dict_type": f"expected keys such as {'time' if 'engine_set' in error['loc'] else 'lora.alpha'}, with values",
+        "dict_type": f"expected keys such as {'time' if 'engine_set' in error['loc'] else 'lora.alpha'}",
         "too_short": "it is empty; leave it out for the default",
         "missing": "it is missing",
         "model_type": f"expected {_FORMS[_part(error['loc'])]}",
@@ -240,10 +261,16 @@ def _written_value(value: object) -> str:
 
 
 def _mistakes(told: StudyFile) -> Iterable[tuple[Sequence[str | int], str]]:
-    """Name what stands twice, methods and hyperparameters that there aren't, and values that they can't take."""
+    """Name what stands twice, files, methods and hyperparameters that there aren't, and values that can't be."""
     for key in ("data", "model", "methods", "seeds"):
         listed = getattr(told, key) or []
         yield from (((key, n), "it stands there twice") for n, one in enumerate(listed) if one in listed[:n])
+    named = [("data", number, texts.source) for number, texts in enumerate(told.data or ())]
+    for key, number, name in [*named, *(("model", number, name) for number, name in enumerate(told.model or ()))]:
+        try:
+            local_texts(name) if key == "data" else existing(name, "--model")
+        except UsageError as error:
+            yield (key, number), str(error).removeprefix(f"--{key} ")
     known: list[str] = []
     for number, name in enumerate(told.methods or CORE):
         for member in expand([name]):
@@ -257,6 +284,11 @@ def _mistakes(told: StudyFile) -> Iterable[tuple[Sequence[str | int], str]]:
             parse_sweeps([_setting(target, values)], known)
         except (MethodError, UsageError) as error:
             yield ("set", target), str(error).removeprefix(f"--set {_setting(target, values)}: ")
+    for target, ends in ((told.tune and told.tune.space) or {}).items():
+        try:
+            spaces(known, [f"{target}={ends}"])
+        except (MethodError, UsageError) as error:
+            yield ("tune", "space", target), str(error).removeprefix(f"--space {target}={ends}: ")
 
 
 def _setting(target: str, values: Sequence[object]) -> str:

@@ -12,6 +12,7 @@ from bench.data import SPLITS, DataOptions
 from bench.execution.engine import Name  # noqa: TC001
 from bench.resume import Rerun  # noqa: TC001
 from bench.spec import LARGEST_SEED
+from bench.store.metrics import METRICS
 
 
 def _listed(value: object) -> object:
@@ -84,6 +85,24 @@ class Texts(Part):
         )
 
 
+def _metric(value: str) -> str:
+    if value not in METRICS:
+        raise PydanticCustomError("metric", "expected one of {known}", {"known": ", ".join(METRICS)})
+    return value
+
+
+class Searching(Part):
+    """How `bench tune` searches, which `bench run` doesn't do. A `space` is METHOD.FIELD: LOW..HIGH[:log]."""
+
+    trials: Whole | None = None
+    budget: Duration | None = None
+    search_seeds: Annotated[list[Seed], Listed, Some] | None = None
+    space: dict[str, str] | None = None
+    select_epoch: Truth | None = None
+    select_metric: Annotated[str, AfterValidator(_metric)] | None = None
+    optimise: Truth | None = None
+
+
 class StudyFile(Part):
     """A study of every method with every value and seed, on all texts and with all backbones.
 
@@ -116,3 +135,4 @@ class StudyFile(Part):
     timeout: Duration | None = None
     checkpoint: Literal["auto", "on", "off"] | None = None
     save_adapters: Path | None = None
+    tune: Searching | None = None

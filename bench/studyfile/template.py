@@ -14,24 +14,24 @@ TEMPLATE = """\
 #
 #   python -m bench run {name} --dry-run     shows its grid
 #   python -m bench run {name}               runs it; the same command again goes on with what is missing
-#   python report.py results/{stem}          writes the report
+#   python report.py results/{stem}           writes the report
 #
 # Keys are the command line's options (`python -m bench run --help`), with _ for -. What is left out has its default.
 # On the command line, --set adds to the settings here, and other options take the place of what stands here.
 
-# Texts: folders, files, or names on the Hugging Face Hub. Each one is a task. One with settings of its own is written
-# - source: my-texts/
-#   text: review             # or two columns, for pairs: [question1, question2]
-#   label: sentiment
-#   group: shop              # what the report breaks down by
-#   document: customer       # what stays together where splits are made
-#   splits: {{train: train.csv, test: test.csv}}
-#   sample: 1000             # so many passages of all splits; train_size: of the train split
-#   category: [books, films] # only these groups
+# Texts: folders, files, or names on the Hugging Face Hub, each with settings of its own where it needs them.
 # Without `data`, the preset's.
 # data:
 #   - my-texts/
-#   - reviews.csv
+#   - source: shop/
+#     text: review             # or two columns, for pairs: [question1, question2]
+#     label: sentiment
+#     group: product           # what the report breaks down by
+#     document: customer       # what stays together where splits are made
+#     splits: {{train: 2024.csv, test: 2025.csv}}
+#     sample: 5000             # so many passages of all splits
+#     train_size: 1000         # so many of the train split
+#     category: [books, films] # only these groups
 
 # Backbones: folders or names on the Hub; NAME@REVISION pins a commit. Without `model`, the preset's.
 # model:
@@ -44,11 +44,11 @@ preset: demo
 methods: [core]
 
 # Hyperparameters, METHOD.FIELD: a value, or several to sweep.
-set:
-  lora.alpha: [8, 32, 128]
+# set:
+#   lora.alpha: [8, 32, 128]
 
-# Each seed repeats the whole grid.
-seeds: [0, 1, 2]
+# Each seed repeats the whole grid. bench tune tests what it found with 1 to 5, where none are given.
+# seeds: [0, 1, 2]
 
 # Also compare with logistic regression on character n-grams.
 # baseline: true
@@ -75,6 +75,16 @@ seeds: [0, 1, 2]
 # timeout: 2h                # of each run
 # checkpoint: auto           # auto, on or off
 # save_adapters: adapters/
+
+# How `python -m bench tune {name}` searches good settings for each method, on each task (it takes no `set`).
+# tune:
+#   trials: 16               # beside the default, or budget: 30m of training for each method
+#   search_seeds: [0]        # none of them among the seeds
+#   space:
+#     lora.alpha: 4..256:log
+#   select_epoch: false      # judge by the best epoch, not by the last
+#   select_metric: accuracy
+#   optimise: false
 """
 
 

@@ -60,6 +60,7 @@ class Run:
 
     def __init__(self, job: Job, watch: train.Watch) -> None:
         torch.set_num_threads(job.threads)
+        torch.set_float32_matmul_precision("highest")  # TORCH_ALLOW_TF32_CUBLAS_OVERRIDE or a library may say otherwise
         self.job, self.watch = job, watch
         self.spec, self.training = job.spec, job.spec.training
         self.method = job.spec.variant.build()
@@ -99,6 +100,7 @@ class Run:
             padding_share=passes["train"].padding_share if "train" in passes else fit.padding_share,
             feature_cache=bool(passes) and self.training.feature_cache,
             laid_out=laid_out,
+            float32_matmul=torch.get_float32_matmul_precision(),
             resolved=self.method.resolved(forward.module),
             parameters=Parameters(trainable=trainable, total=total, adapter_bytes=None),
             quality=None if evaluation is None else self._quality(fit, evaluation.logits),

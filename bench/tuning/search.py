@@ -109,24 +109,37 @@ class Tuned:
         return trials and all(record.status == "ok" for record in self.records)
 
 
-def run(asked: Tuning) -> Tuned:
+def run(*tasks: Tuning) -> Tuned:
     """Search, choose, and train the chosen settings and the defaults on fresh seeds.
 
+    Several are the tasks of one study: they differ in texts and backbone alone, and each has searches of its own.
     Raises UsageError for what is wrong with what was asked for, and where the budget buys a method no trial.
     """
-    found = asked.spaces()
-    request = asked.request
-    prepared = study.prepare(request, [_greediest(name, space) for name, space in found.items()])
-    _check_metric(asked.select_metric, prepared.corpus)
-    trials = _Trials(asked, prepared, found)
-    done = trials.optimise() if asked.optimise else trials.run()
-    console.show(shown.chosen(done, asked.rule))
-    final = [*trials.defaults.values(), *(variant for search in done if (variant := _chosen(search, asked.rule)))]
+    spaces = tasks[0].spaces()
+    greediest = [_greediest(name, space) for name, space in spaces.items()]
+    prepared = study.prepare_all([task.request for task in tasks], greediest)
+    for asked, task in zip(tasks, prepared, strict=True):
+        _check_metric(asked.select_metric, task.corpus)
+    searches: list[Search] = []
+    specs: list[RunSpec] = []
+    for asked, task in zip(tasks, prepared, strict=True):
+        if len(tasks) > 1:
+            console.say(f"Searching on {task.name}:")
+        trials = _Trials(asked, task, spaces)
+        done = trials.optimise() if asked.optimise else trials.run()
+        console.show(shown.chosen(done, asked.rule))
+        searches += done
+        specs += _final(asked, task, [*trials.defaults.values(), *_chosen(done, asked.rule)])
+    return Tuned(prepared[0].store, tuple(searches), tuple(study.complete(prepared, specs, tasks[0].request)))
+
+
+def _final(asked: Tuning, task: Prepared, variants: Iterable[Variant]) -> list[RunSpec]:
+    """Return the runs that are tested."""
     selecting = {"select_epoch": True, "select_metric": asked.select_metric} if asked.select_epoch else {}
-    training = prepared.study.training.model_copy(update=selecting)
-    grid = prepared.study.model_copy(update={"training": training})
-    specs = [grid.run(v, seed) for seed in request.seeds for v in _distinct(final, request.methods)]
-    return Tuned(prepared.store, done, tuple(study.complete([prepared], specs, request)))
+    training = task.study.training.model_copy(update=selecting)
+    grid = task.study.model_copy(update={"training": training})
+    distinct = _distinct(variants, asked.request.methods)
+    return [grid.run(variant, seed) for seed in asked.request.seeds for variant in distinct]
 
 
 def _check_metric(name: str, corpus: Corpus) -> None:
@@ -138,8 +151,8 @@ def _check_metric(name: str, corpus: Corpus) -> None:
         raise UsageError(f"--select-metric {name} needs both labels in the validation split of {corpus.name}")
 
 
-def announced(asked: Tuning) -> list[str]:
-    """Say in lines what would be searched, where, and how many runs that takes."""
+def announced(asked: Tuning, tasks: int = 1) -> list[str]:
+    """Say in lines what would be searched on each of the tasks, where, and how many runs that takes."""
     found, defaults = asked.spaces(), asked.defaults()
     lines = []
     for name, space in found.items():
@@ -149,6 +162,8 @@ def announced(asked: Tuning) -> list[str]:
     searched = sum(bool(space) for space in found.values())
     searches, seeds = len(asked.search_seeds), len(asked.request.seeds)
     most = f"at most {len(found) + searched * searches} settings × {seeds} seeds"
+    if tasks > 1:
+        lines.append(f"on each of {tasks} tasks:")
     if asked.budget_s is not None:
         return [*lines, f"{asked.budget_s:g} s of training for each method and search; then {most}, tested"]
     trials = TRIALS if asked.trials is None else asked.trials
@@ -156,12 +171,10 @@ def announced(asked: Tuning) -> list[str]:
     return [*lines, f"{runs} runs to search ({trials} trials a method beside the default); then {most}, tested"]
 
 
-def _chosen(search: Search, rule: Rule) -> Variant | None:
-    """Return the settings that a search chose; None where no trial has a result."""
-    place = search.chosen(rule)
-    if place is None:
-        return None
-    return Variant(method=search.method, hyperparameters=search.trials[place].hyperparameters)
+def _chosen(searches: Iterable[Search], rule: Rule) -> list[Variant]:
+    """Return the settings that searches chose, without those of which no trial has a result."""
+    chosen = [(search, place) for search in searches if (place := search.chosen(rule)) is not None]
+    return [Variant(method=one.method, hyperparameters=one.trials[at].hyperparameters) for one, at in chosen]
 
 
 def _greediest(name: str, space: Space) -> Variant:

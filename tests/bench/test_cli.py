@@ -140,6 +140,14 @@ FILES: dict[str, tuple[Callable[[Folders], list[str]], list[str]]] = {
         ],
         ["128 positions, 128 of which prefix takes"],
     ),
+    "more threads than cores": (
+        lambda f: ["--model", str(f["gpt2"]), "--data", str(f["texts"]), "--threads", "9999"],
+        ["--jobs 1 with --threads 9999: this machine has", "that may be used; take --threads", "at the most"],
+    ),
+    "runs per GPU without one": (
+        lambda f: ["--model", str(f["gpt2"]), "--data", str(f["texts"]), "--device", "cpu", "--runs-per-gpu", "2"],
+        ["--runs-per-gpu is for runs on CUDA", "leave it out"],
+    ),
     "more jobs than cores": (
         lambda f: ["--model", str(f["gpt2"]), "--data", str(f["texts"]), "--jobs", "9999"],
         ["--jobs 9999: this machine has", "that may be used; take --jobs", "at the most, or --jobs auto"],

@@ -115,7 +115,7 @@ def _left(remaining: console.Remaining) -> float:
 
 def test_the_time_left_is_of_all_runs_and_of_those_that_are_timed_after_them() -> None:
     now = 0.0
-    remaining = console.Remaining(6, {LORA.label, FROZEN.label}, lambda: now)
+    remaining = console.Remaining(6, {_job(LORA).spec.variant_uid, _job(FROZEN).spec.variant_uid}, lambda: now)
     seeds = [replace(_job(LORA), spec=_job(LORA).spec.model_copy(update={"seed": seed})) for seed in range(6)]
     took = make_record(DEMO[3], changes={"wall_s": 10.0, "speed.exclusive": False})
     for run in seeds[:2]:
@@ -145,7 +145,7 @@ def test_the_time_left_is_of_all_runs_and_of_those_that_are_timed_after_them() -
 
 
 def test_nothing_is_timed_after_runs_that_were_alone() -> None:
-    remaining = console.Remaining(3, {LORA.label}, lambda: 0.0)
+    remaining = console.Remaining(3, {_job(LORA).spec.variant_uid}, lambda: 0.0)
     remaining.started(_job(LORA))
     remaining.ended(_job(LORA), make_record(DEMO[3], changes={"wall_s": 10.0, "speed.exclusive": True}))
     assert _left(remaining) == 2 * 10
@@ -153,7 +153,9 @@ def test_nothing_is_timed_after_runs_that_were_alone() -> None:
 
 def test_a_terminal_shows_the_time_left_of_the_whole() -> None:
     out = io.StringIO()
-    view = console.LiveView(Console(file=out, force_terminal=True, width=160, color_system=None), 2, {LORA.label})
+    view = console.LiveView(
+        Console(file=out, force_terminal=True, width=160, color_system=None), 2, {_job(LORA).spec.variant_uid}
+    )
     with view:
         view.started(_job(LORA))
         view.live.refresh()

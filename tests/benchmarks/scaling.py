@@ -1,7 +1,7 @@
 """What several runs at once are worth: python tests/benchmarks/scaling.py local, or slurm, or ray
 
-Each figure is a ratio of two sides that ran right after each other on one machine, or a time that is counted from the
-records. A quiet machine is needed; `--runs` and `--steps` make it short, to try it.
+Both sides of each ratio run right after each other on one machine, which has to be quiet; five minutes on two cores.
+`--runs` and `--steps` make it short, to try it. It prints the table of docs/scaling.md.
 """
 
 from __future__ import annotations
@@ -16,13 +16,11 @@ import time
 from collections import defaultdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from bench.machine import cores
+from bench.machine import cores, facts
 from bench.store.files import Store
 
 if TYPE_CHECKING:
@@ -36,6 +34,9 @@ import slurm_cluster  # noqa: E402
 from commands import add_package, environment  # noqa: E402
 from small import save_model, write_texts  # noqa: E402
 
+WANTED = {2: "at least 1", 16: "at least 6"}
+"""Of so many runs at once, over one at a time."""
+RUNS_EACH = 4
 KILLED = 2
 COUNTED = """
 import os
@@ -73,29 +74,37 @@ def main() -> None:
 
 @app.command()
 def local(
-    jobs: Annotated[int, typer.Option(min=2, help="Runs at once, and the cores to have.")] = 2,
-    runs: Annotated[int, typer.Option(min=2, help="Runs of each study.")] = 12,
-    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of each run.")] = 200,
+    jobs: Annotated[
+        str | None, typer.Option(metavar="N,…", help="Runs at once. Default: 2, 4, 8, … as far as there are cores.")
+    ] = None,
+    runs: Annotated[
+        int | None, typer.Option(min=2, help=f"Runs of each study. Default: {RUNS_EACH} for each at once.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of each run.")] = 60,
 ) -> None:
     """Several runs at once and two studies side by side on this machine, each against one after the other."""
-    if len(cores.usable()) < jobs:
-        raise typer.BadParameter(f"there are {len(cores.usable())} cores that may be used")
+    there = len(cores.usable())
+    tried = [int(part) for part in jobs.split(",")] if jobs else [2**k for k in range(1, there.bit_length())]
+    if not tried or max(tried) > there:
+        raise typer.BadParameter(f"there are {there} cores that may be used")
+    number = runs or RUNS_EACH * max(tried)
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        one = _wait([_start(work / "one", runs, steps, "--jobs", "1", "--threads", str(jobs))], work)
-        several = _wait([_start(work / "several", runs, steps, "--jobs", str(jobs), "--threads", "1")], work)
-        both = _wait([_start(work / f"beside-{side}", runs, steps, "--threads", str(jobs)) for side in "ab"], work)
-        found = [_records(work / name) for name in ("one", "several")]
-        rate = _runs_per_hour(found[1]) / _runs_per_hour(found[0])
-        gaps = _gaps(found[0])
-    table = Table(title=f"{runs} runs of {steps} steps, {jobs} cores; seconds of each side: {one:.0f}, {several:.0f}")
-    for name in ("figure", "measured", "wanted"):
-        table.add_column(name)
-    wanted = "at least 1" if jobs < 16 else "at least 6"
-    table.add_row(f"runs an hour, --jobs {jobs} over one at a time with {jobs} threads", f"{rate:.2f}", wanted)
-    table.add_row("two studies side by side over one after the other", f"{both / (2 * one):.2f}", "at most 1.1")
-    table.add_row("time between two runs", _seconds(gaps), "under 0.3 s")
-    Console().print(table)
+        alone_s = _wait([_start(work / "one", number, steps, 1, there)], work)
+        one = _records(work / "one")
+        for count in tried:
+            _wait([_start(work / f"{count}", number, steps, count, there // count)], work)
+            ratio = _runs_per_hour(_records(work / f"{count}")) / _runs_per_hour(one)
+            figure = f"runs an hour, `--jobs {count}` over one at a time with {there} threads"
+            rows.append((figure, f"{ratio:.2f}", WANTED.get(count, "")))
+        both_s = _wait([_start(work / f"beside-{side}", number, steps, 1, there) for side in "ab"], work)
+    rows.append(("two studies side by side over one after the other", f"{both_s / (2 * alone_s):.2f}", "at most 1.1"))
+    gaps = _gaps(one)
+    gap, run = statistics.median(gaps), statistics.median(record.wall_s for record in one)
+    figure = f"time between two runs of a worker over a run of {run:.1f} s"
+    rows.append((figure, f"{gap / run:.3f} ({_seconds(gaps)})", "under 0.3 s"))
+    _print(f"{there} cores; {number} runs a study, LoRA on the demo's texts, {steps} steps each", rows)
 
 
 @app.command()
@@ -135,7 +144,7 @@ def ray(
     """
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        told = {"PYTHONPATH": str(work / "site"), "NOTES": str(work / "notes")}
+        told: dict[str, Any] = {"PYTHONPATH": str(work / "site"), "NOTES": str(work / "notes")}
         with ray_cluster.cluster(**told) as nodes:
             study = _start_tiny(work, runs, {}, *nodes.options)
             _wait_for_records(study, work / "store", runs // 4)
@@ -146,7 +155,7 @@ def ray(
             killed = time.time()
             seconds = _wait([study], work)
         records = _records(work / "store")
-        begun = [line.split() for line in (work / "notes").read_text().splitlines()]
+        begun = list(dict.fromkeys((work / "notes").read_text().splitlines()))
     _tell(f"{runs} tiny runs on Ray, 2 of 3 nodes do runs; {seconds:.0f} s", runs, records, begun, killed)
 
 
@@ -195,28 +204,29 @@ def _tell(title: str, runs: int, records: list[Record], begun: list[str], killed
     for record in [record for record in records if _begin(record) > killed]:
         of_worker[servers[str(record.seed)]].append(record)
     gaps = [gap for each in of_worker.values() for gap in _gaps(each)]
-    table = Table(title=title)
-    for name in ("figure", "measured", "wanted"):
-        table.add_column(name)
     lost = runs - sum(record.status == "ok" for record in records)
-    table.add_row("runs lost", str(lost), "0")
-    table.add_row("runs begun again, which a killed worker had under way", str(again), f"at most {KILLED}")
-    table.add_row("time between two runs of a worker", _seconds(gaps), "under 0.3 s")
-    Console().print(table)
+    rows = [
+        ("runs lost", str(lost), "0"),
+        ("runs begun again, which a killed worker had under way", str(again), f"at most {KILLED}"),
+        ("time between two runs of a worker", _seconds(gaps), "under 0.3 s"),
+    ]
+    _print(title, rows)
     raise typer.Exit(1 if lost or again > KILLED else 0)
 
 
-def _start(store: Path, runs: int, steps: int, *options: str) -> subprocess.Popen[bytes]:
+def _start(store: Path, runs: int, steps: int, jobs: int, threads: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "bench", "run", "--preset", "demo", "--methods", "lora", "--set", "lora.alpha=32"]
     command += ["--seeds", ",".join(map(str, range(runs))), "--max-steps", str(steps), "--device", "cpu"]
-    command += ["--no-baseline", "--no-timing", "--results", str(store), *options]
+    command += ["--jobs", str(jobs), "--threads", str(threads)]
+    command += ["--no-baseline", "--no-timing", "--results", str(store)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
 
 
 def _wait(studies: list[subprocess.Popen[bytes]], work: Path) -> float:
     """Return how many seconds it takes until all are over. Raises RuntimeError where one went wrong."""
     begin = time.monotonic()
-    if any(study.wait() for study in studies):
+    codes = [study.wait() for study in studies]
+    if any(codes):
         raise RuntimeError(f"a study went wrong; its store was in {work}")
     return time.monotonic() - begin
 
@@ -240,6 +250,12 @@ def _runs_per_hour(records: list[Record]) -> float:
 def _gaps(records: list[Record]) -> list[float]:
     """Return the seconds between each run's end and the next one's beginning, where one runs at a time."""
     return [_begin(after) - _end(before) for before, after in itertools.pairwise(records)]
+
+
+def _print(title: str, rows: list[tuple[str, str, str]]) -> None:
+    print(f"{facts.processor()}; {title}\n")
+    for cells in [("figure", "measured", "wanted"), ("---", "---:", "---:"), *rows]:
+        print(f"| {' | '.join(cells)} |")
 
 
 def _seconds(gaps: list[float]) -> str:

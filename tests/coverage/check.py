@@ -19,6 +19,7 @@ from estimators import MARGINS, PRIORS, margins, priors
 from simulation import STYLE_SHARES, Cell, Spread, Studies, simulate, styled, true_macro_f1
 
 from bench.reporting.reading import FEW_DOCUMENTS
+from bench.stats.chain import told_apart
 from bench.stats.differences import surely_beaten
 from bench.stats.families import Family, holm
 from bench.stats.intervals import LEVEL, Figures, differences, singly
@@ -52,6 +53,9 @@ BASELINE += [Cell(3, sd, 700, 38, 8, baseline=True) for sd in (0.015, 0.05)]
 BASELINE += [Cell(3, 0.025, 4000, 200, 8, spread, baseline=True) for spread in ("factor 2", "half in common")]
 BASELINE += [Cell(3, 0.025, 4000, 200, 61, baseline=True)]
 """Seven variants, or sixty, beside a baseline as accurate as most of them, whose predictions are fixed."""
+CHAINS = [Cell(seeds, 0.025, 4000, 200, variants) for variants, seeds in product((9, 60), (3, 5))]
+CHAINS += [Cell(5, 0.05, 700, 38), Cell(5, 0.025, 4000, 200, 60, "factor 2")]
+"""For the longest chain of variants that are told apart, of which there are two kinds."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +217,20 @@ def baseline_line(cell: Cell, found: tuple[float, float, float]) -> str:
     return f"| {' | '.join([*map(str, told), *(f'{100 * figure:.1f}' for figure in found)])} |"
 
 
+def chains(cell: Cell, count: int) -> tuple[float, float]:
+    """How often the longest chain has two variants that are alike, and in how many studies it has both kinds."""
+    false, both = [], []
+    for studies in simulate(cell, count):
+        prior = fit(studies.scores, np.ones(studies.scores.shape[:-1], dtype=bool))
+        pairs = differences(studies.scores, studies.influences, prior)
+        for study, order in enumerate(np.argsort(-studies.scores.mean(axis=-1), axis=-1, kind="stable")):
+            found = told_apart(pairs.at(study, order[:, None], order[None, :]), order.tolist())
+            kinds = [] if found is None else [cell.truth[place] for place in found.places]
+            false.append(len(kinds) > len(set(kinds)))
+            both.append(len(set(kinds)) == 2)
+    return float(np.mean(false)), float(np.mean(both))
+
+
 def head() -> str:
     """The head of the table of cells, in Markdown; all but the counts in percent or points."""
     names = ["variants", "their seeds", "seeds", "seed sd", "test examples", "documents"]
@@ -268,6 +286,13 @@ def main() -> int:
     for cell, figures in zip(BASELINE, baselines, strict=True):
         print(baseline_line(cell, figures), flush=True)
     beside = all(covered >= LEAST_COVERAGE and errs <= MOST_ERRORS for covered, _, errs in baselines)
+    print("\n| variants | their seeds | seeds | seed sd | test examples | documents | false chains | both told apart |")
+    print(f"|{' ---: |' * 8}")
+    linked = [chains(cell, studies * 2 // 5) for cell in CHAINS]
+    for cell, shares in zip(CHAINS, linked, strict=True):
+        told = [cell.variants, cell.spread, cell.seeds, f"{40 * cell.seed_sd:.1f}", cell.examples, cell.documents]
+        print(f"| {' | '.join([*map(str, told), *(f'{100 * share:.1f}' for share in shares)])} |", flush=True)
+    beside &= all(errs <= MOST_ERRORS for errs, _ in linked)
     tuned, held = searches.table(studies)
     print(f"\nTuned settings, of the worst of six curves:\n\n{tuned}")
     return int(not (held and beside and all(row.holds for row, _ in measured.values())))

@@ -14,6 +14,7 @@ import psutil
 import slurm_cluster
 from workshop import SEEDS
 
+from bench.machine.cores import Cores
 from bench.store.files import Store
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ AT_ONCE = 2
 """A study spends most of its life on one core, importing or in a tiny run."""
 GONE_WITHIN_S = 5.0
 """Far more than the second that a run has to end in, for machines that are busy with torture."""
+SEEDS_AT_ONCE = 3
+KILLS_A_PAIR = 5
+TWO_AT_ONCE = ("--jobs", "2", "--timing")
+CORES = (1000, 1001)
+"""Those that the studies are told of."""
 _LOOK_S = 0.02
 
 
@@ -113,6 +119,59 @@ def _killed(study: subprocess.Popen[bytes], moment: float, tally: Tally) -> bool
         _, alive = psutil.wait_procs(runs, GONE_WITHIN_S)
         tally.count(f"the run {run.pid} outlived its study" for run in alive)
         return True
+
+
+def kill_at_once(work: Workshop, tally: Tally) -> None:
+    """Kill a run, or one of two studies side by side, while each does two runs at once: no core stays taken."""
+    draw = work.draw("kill_at_once")
+    with work.store() as store:
+        begin = time.monotonic()
+        tally.lose(work.finish(store, SEEDS_AT_ONCE, *TWO_AT_ONCE))
+        life = time.monotonic() - begin
+    while tally.tried < tally.times:
+        goal = min(tally.times, tally.tried + KILLS_A_PAIR)
+        with work.store() as one, work.store() as other:
+            studies = {store: work.start(store, SEEDS_AT_ONCE, *TWO_AT_ONCE) for store in (one, other)}
+            while tally.tried < goal and any(study.poll() is None for study in studies.values()):
+                time.sleep(draw.uniform(0, life / 2))
+                store = draw.choice(list(studies))
+                if _killed_one(studies[store], draw, tally) and studies[store].poll() is not None:
+                    studies[store] = work.start(store, SEEDS_AT_ONCE, *TWO_AT_ONCE)
+            for store, study in studies.items():
+                study.wait()
+                tally.lose(_otherwise_failed(store))
+            tally.lose(_taken(work))
+            for store in studies:
+                tally.lose(work.finish(store, SEEDS_AT_ONCE, *TWO_AT_ONCE))
+            tally.lose(_taken(work))
+
+
+def _killed_one(study: subprocess.Popen[bytes], draw: random.Random, tally: Tally) -> bool:
+    """Kill the study, or one of its runs if it has any; return False where it is over."""
+    if study.poll() is not None:
+        return False
+    runs = runs_of(study)
+    if not runs or draw.random() < 0.5:
+        study.kill()
+        study.wait()
+        _, alive = psutil.wait_procs(runs, GONE_WITHIN_S)
+        tally.count(f"the run {run.pid} outlived its study" for run in alive)
+        return True
+    with suppress(psutil.NoSuchProcess):
+        draw.choice(runs).kill()
+        tally.count()
+    return True
+
+
+def _taken(work: Workshop) -> list[str]:
+    """Name what is taken of the machine though every study is over."""
+    machine = Cores(CORES, folder=work.cores)
+    lease = machine.take(len(CORES))
+    machine.give_up()
+    if lease is not None:
+        lease.release()
+    runs = machine.runs()
+    return ["a core is taken"] * (lease is None) + ([f"{runs} runs are counted"] if runs else [])
 
 
 def kill_workers(work: Workshop, tally: Tally) -> None:

@@ -19,7 +19,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from commands import environment  # noqa: E402
 from disk import disk  # noqa: E402
-from kills import kill_runs, kill_studies, kill_workers  # noqa: E402
+from kills import kill_at_once, kill_runs, kill_studies, kill_workers  # noqa: E402
 from ray_nodes import kill_nodes  # noqa: E402
 from workshop import Tally, Workshop, copy  # noqa: E402
 
@@ -108,6 +108,7 @@ def reports(work: Workshop, tally: Tally) -> None:
 TESTS = {
     kill_runs: 100,
     kill_studies: 100,
+    kill_at_once: 60,
     kill_workers: 30,
     kill_nodes: 20,
     disk: 40,

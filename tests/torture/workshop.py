@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import misbehaving
 import transformers
-from commands import BENCH, environment
+from commands import BENCH, TWO_CORES, environment
 from small import save_model, write_texts
 
 from bench.store.claims import WORK
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 METHODS = ("logged", "lora")
 GRID = ["--methods", ",".join(METHODS), "--set", "lora.alpha=8", "--set", "lora.dropout=0.1"]
 TRAINING = ["--epochs", "3", "--batch-size", "8", "--checkpoint", "on", "--device", "cpu", "--dtype", "fp32"]
+TRAINING += ["--threads", "1", "--no-timing"]
 SEEDS = 8
 QUIET = {"HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 """Threads that spin while they wait for one another take all day on a machine that is busy with torture."""
@@ -101,14 +102,20 @@ class Workshop:
         sources = ["--model", str(self.folder / "model"), "--data", str(self.folder / "texts")]
         return ["run", *GRID, "--seeds", numbers, *TRAINING, *sources, "--results", str(store)]
 
+    @property
+    def cores(self) -> Path:
+        """Where all studies deal out their cores: nobody else's wait for them."""
+        return self.folder / "cores"
+
     def start(self, store: Path, seeds: int, *options: str, **variables: str) -> subprocess.Popen[bytes]:
-        """Start the study in a session of its own."""
+        """Start the study in a session of its own; one of several jobs is told that there are two cores."""
         store.parent.mkdir(exist_ok=True)
-        variables = environment(**QUIET, NOTES=str(store.parent / "notes"), **variables)
+        places = {"NOTES": str(store.parent / "notes"), "BENCH_CORES_DIR": str(self.cores)}
+        variables = environment(**QUIET, **places, **variables)
         variables["PYTHONPATH"] += os.pathsep + str(self.folder / "site")
         with (store.parent / "said").open("ab") as said:
             return subprocess.Popen(
-                [*BENCH, *self.arguments(store, seeds), *options],
+                [*(TWO_CORES if "--jobs" in options else BENCH), *self.arguments(store, seeds), *options],
                 cwd=self.folder,
                 env=variables,
                 start_new_session=True,
@@ -116,9 +123,9 @@ class Workshop:
                 stderr=said,
             )
 
-    def finish(self, store: Path, seeds: int) -> list[str]:
+    def finish(self, store: Path, seeds: int, *more: str) -> list[str]:
         """Run the study to its end; return what is wrong with the store then."""
-        code = self.start(store, seeds).wait(_LONGEST_S)
+        code = self.start(store, seeds, *more).wait(_LONGEST_S)
         if code != 0:
             return [f"the study left with {code}: {(store.parent / 'said').read_text()[-2000:]}"]
         return self.wrong(store, seeds)

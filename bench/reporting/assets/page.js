@@ -89,14 +89,16 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-// The panels side by side where there is room, else one below the other; `meta.height` is a panel's height in pixels.
+// The panels side by side where there is room, `meta.columns` of them, else fewer; `meta.height` is a panel's height in
+// pixels. More than two share a scale, which stands to the left and below.
 function arrange(layout, width) {
   const panels = Object.keys(layout).filter(name => /^xaxis\d*$/.test(name)).length;
-  const columns = width < NARROW ? 1 : Math.min(panels, 2);
+  const small = layout.meta.columns > 2;
+  const columns = Math.min(panels, width < NARROW ? Math.ceil(layout.meta.columns / 3) : layout.meta.columns);
   const rows = Math.ceil(panels / columns);
   const { l, r, t, b } = layout.margin;
   const legend = 22 * Math.ceil(layout.meta.entries / Math.max(1, Math.floor(width / 200)));
-  const [gap, above] = [80 / (width - l - r), 84];
+  const [gap, above] = [(small ? 20 : 80) / (width - l - r), small ? 32 : 84];
   const inner = rows * layout.meta.height + (rows - 1) * above;
   for (let panel = 0; panel < panels; panel++) {
     const [row, column] = [Math.floor(panel / columns), panel % columns];
@@ -106,6 +108,7 @@ function arrange(layout, width) {
     [x.anchor, y.anchor] = ["y", "x"].map(name => name + (panel ? panel + 1 : ""));
     x.domain = [column * (wide + gap), column * (wide + gap) + wide];
     y.domain = [Math.max(0, top - layout.meta.height / inner), top];
+    if (small) [x.showticklabels, y.showticklabels] = [panel + columns >= panels, column === 0];
   }
   layout.margin.b = b + legend;
   layout.height = inner + t + layout.margin.b;

@@ -81,17 +81,18 @@ def plain_numbers(axes: Axes, which: str) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def plotly(data: list[dict[str, Any]], layout: dict[str, Any], height: int, entries: int = 0) -> str:
+def plotly(data: list[dict[str, Any]], layout: dict[str, Any], height: int, entries: int = 0, columns: int = 2) -> str:
     """Return a plotly figure as JSON.
 
-    The page arranges its panels, each `height` pixels high, colours it, and gives a legend of so many entries room.
+    The page arranges its panels, each `height` pixels high and so many side by side where there is room, colours it,
+    and gives a legend of so many entries room. More than two side by side are on one scale, which stands at the edges.
     """
     whole = {
         "margin": {"l": 64, "r": 24, "t": 32, "b": 56},
         "hovermode": "closest",
         "showlegend": entries > 0,
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yref": "container", "yanchor": "bottom"},
-        "meta": {"height": height, "entries": entries},
+        "meta": {"height": height, "entries": entries, "columns": columns},
         **layout,
     }
     return json.dumps({"data": data, "layout": whole}, ensure_ascii=False, allow_nan=False)

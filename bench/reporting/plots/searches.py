@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from bench import stats
+from bench.reporting import words
+from bench.reporting.layout import MANY
 from bench.reporting.model import Picture
 from bench.reporting.plots import drawing
-from bench.reporting.text import clean, score
+from bench.reporting.plots.view import safe
+from bench.reporting.text import clean, duration, score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,24 +26,47 @@ if TYPE_CHECKING:
 
 RATE = "learning_rate"
 COLUMNS = 6
+SHOWN = 2 * COLUMNS
+"""Of many methods so many small pictures are shown, and the rest is folded away."""
 _ROOM = 0.06
 
 
+@dataclass(frozen=True)
+class Scale:
+    """What all small pictures share: the learning rates from `low` to `high`, and the ends of accuracy in percent."""
+
+    low: float
+    high: float
+    bottom: float
+    top: float
+
+    @classmethod
+    def of(cls, found: Sequence[Tuned]) -> Scale:
+        """The scale on which every trial has room."""
+        points = [point for one in found for point in _points(one)]
+        rates, scores = [rate for rate, _ in points], [found for _, found in points if found is not None]
+        room = _ROOM * (max(scores) - min(scores)) or 1.0
+        return cls(min(rates) / 1.6, max(rates) * 1.6, min(scores) - room, max(scores) + room)
+
+    @property
+    def ticks(self) -> list[float]:
+        """Powers of ten, at most a few."""
+        first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
+        return [10.0**power for power in range(first, last + 1, max(1, -(-(last - first) // 3)))]
+
+
 def pictures(found: Sequence[Tuned]) -> list[Picture]:
-    """Draw the searches; nothing where no search had a trial beside the default."""
+    """Draw the searches, the best first; nothing where no search had a trial beside the default."""
     searched = [one for one in found if len(one.search.trials) > 1 and one.search.chosen(one.rule) is not None]
-    rated = {method: [one for one in ones if RATE in one.search.space] for method, ones in _by_method(searched).items()}
-    rated = {method: ones for method, ones in rated.items() if ones}
+    searched.sort(key=_rank)
+    rated = _by_method([one for one in searched if RATE in one.search.space])
     drawn = []
     if rated:
-        drawn.append(
-            Picture(
-                name="search-rates",
-                title="Validation accuracy against the learning rate, all trials",
-                alt=_told_rates(rated),
-                svg=drawing.svg(lambda: _draw_rates(rated)),
-            )
-        )
+        shown = SHOWN if len(rated) > MANY else len(rated)
+        scale, names = Scale.of([one for ones in rated.values() for one in ones]), list(rated)
+        drawn.append(_rates({name: rated[name] for name in names[:shown]}, scale))
+        if rest := names[shown:]:
+            drawn.append(_rates({name: rated[name] for name in rest}, scale, f"{len(rest)} more methods"))
     if searched:
         drawn.append(
             Picture(
@@ -47,9 +74,26 @@ def pictures(found: Sequence[Tuned]) -> list[Picture]:
                 title="Validation accuracy to expect of the best trial with a smaller budget",
                 alt=_told_budget(searched),
                 svg=drawing.svg(lambda: _draw_budget(searched)),
+                interactive=_interactive_budget(searched),
             )
         )
     return drawn
+
+
+def _rank(one: Tuned) -> tuple[float, float]:
+    """What was tested by its test accuracy, before what was not, by its validation accuracy."""
+    return -(one.accuracy.mean if one.accuracy else -1.0), -stats.expected_best(one.search, one.rule)[-1]
+
+
+def _rates(rated: dict[str, list[Tuned]], scale: Scale, rest: str = "") -> Picture:
+    return Picture(
+        name="search-rates-more" if rest else "search-rates",
+        title="Validation accuracy against the learning rate, all trials",
+        alt=_told_rates(rated),
+        svg=drawing.svg(lambda: _draw_rates(rated, scale)),
+        interactive=_interactive_rates(rated, scale),
+        rest=rest,
+    )
 
 
 def _by_method(found: Sequence[Tuned]) -> dict[str, list[Tuned]]:
@@ -66,7 +110,7 @@ def _points(one: Tuned) -> list[tuple[float, float | None]]:
     return [(rate, None if s is None else 100 * s) for rate, s in zip(rates, scores, strict=True)]
 
 
-def _draw_rates(rated: dict[str, list[Tuned]]) -> Figure:
+def _draw_rates(rated: dict[str, list[Tuned]], scale: Scale) -> Figure:
     """One small picture a method, all on one scale: every trial a point, the default a square, the chosen one filled.
 
     A trial without a result is a cross at the bottom.
@@ -75,36 +119,26 @@ def _draw_rates(rated: dict[str, list[Tuned]]) -> Figure:
     rows = -(-len(rated) // columns)
     height = 0.75 + 1.45 * rows
     figure = drawing.figure(9.0, height)
-    every = [point for ones in rated.values() for one in ones for point in _points(one)]
-    rates, scores = [rate for rate, _ in every], [found for _, found in every if found is not None]
-    room = _ROOM * (max(scores) - min(scores)) or 1.0
-    low, high = min(scores) - room, max(scores) + room
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for ax in axes.flat[len(rated) :]:
         ax.set_axis_off()
     for ax, (method, ones) in zip(axes.flat, rated.items(), strict=False):
         for one in ones:
-            _draw_trials(ax, one, low)
+            _draw_trials(ax, one, scale.bottom)
         ax.set_title(clean(method, 20), fontsize=8)
     for ax in axes.flat[max(0, len(rated) - columns) : len(rated)]:
         ax.tick_params(labelbottom=True, labelsize=7)  # the lowest of each column, which may end above the others
-    ends = math.floor(math.log10(min(rates))), math.ceil(math.log10(max(rates)))
     first = axes[0][0]
     first.set_xscale("log")
-    first.set_xlim(min(rates) / 1.6, max(rates) * 1.6)
-    first.set_ylim(low, high)
-    step = max(1, -(-(ends[1] - ends[0]) // 3))
-    first.set_xticks([10.0**power for power in range(ends[0], ends[1] + 1, step) if _within(10.0**power, rates)])
+    first.set_xlim(scale.low, scale.high)
+    first.set_ylim(scale.bottom, scale.top)
+    first.set_xticks(scale.ticks)
     first.xaxis.set_minor_locator(NullLocator())
     first.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     figure.subplots_adjust(left=0.07, right=0.99, bottom=0.5 / height, top=1 - 0.3 / height, wspace=0.1, hspace=0.32)
     figure.supxlabel("Learning rate (log scale)", fontsize=9, y=0.04 / height)
     figure.supylabel("Validation accuracy, %", fontsize=9, x=0.005)
     return figure
-
-
-def _within(tick: float, rates: Sequence[float]) -> bool:
-    return min(rates) / 1.6 <= tick <= max(rates) * 1.6
 
 
 def _draw_trials(ax: Axes, one: Tuned, low: float) -> None:
@@ -117,6 +151,52 @@ def _draw_trials(ax: Axes, one: Tuned, low: float) -> None:
             ax.plot([rate], [found], marker=marker, color=drawing.VERMILION, markersize=6, zorder=3)
         else:
             ax.plot([rate], [found], marker=marker, color=drawing.BLUE, markersize=3.5, fillstyle="none")
+
+
+def _interactive_rates(rated: dict[str, list[Tuned]], scale: Scale) -> str:
+    """The same, where each point tells what was tried."""
+    data: list[dict[str, Any]] = []
+    layout: dict[str, Any] = {"annotations": []}
+    for number, (method, ones) in enumerate(rated.items()):
+        suffix = drawing.panel(number)
+        data += [{"xaxis": f"x{suffix}", "yaxis": f"y{suffix}", **_trials(one, scale.bottom)} for one in ones]
+        layout[f"xaxis{suffix}"] = {
+            "type": "log",
+            "range": [math.log10(scale.low), math.log10(scale.high)],
+            "tickvals": scale.ticks,
+            "ticktext": [f"{tick:g}" for tick in scale.ticks],
+        }
+        layout[f"yaxis{suffix}"] = {"range": [scale.bottom, scale.top]}
+        layout["annotations"].append(drawing.heading(number, safe(clean(method, 20))))
+    return drawing.plotly(data, layout, height=130, columns=COLUMNS)
+
+
+def _trials(one: Tuned, bottom: float) -> dict[str, Any]:
+    points, chosen = _points(one), one.search.chosen(one.rule)
+    symbols, said = [], []
+    for place, (trial, (_, found)) in enumerate(zip(one.search.trials, points, strict=True)):
+        tried = words.hyperparameters(trial.hyperparameters, one.search.space)
+        which = "the default" if place == 0 else f"trial {place}"
+        came = f"validation accuracy {found:.1f}%" if found is not None else f"no result: {trial.status}"
+        lines = [f"{which}: {tried}", f"{came}{', chosen' if place == chosen else ''}"]
+        said.append("<br>".join([f"<b>{safe(one.search.method)}</b>", *map(safe, lines)]))
+        filled = "square" if place == 0 else "circle"
+        symbols.append("x" if found is None else filled if place == chosen else f"{filled}-open")
+    stand_out = [place == chosen or found is None for place, (_, found) in enumerate(points)]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [rate for rate, _ in points],
+        "y": [bottom if found is None else found for _, found in points],
+        "cliponaxis": False,
+        "marker": {
+            "symbol": symbols,
+            "size": [9 if place == chosen else 6 for place in range(len(points))],
+            "color": [drawing.VERMILION if out else drawing.BLUE for out in stand_out],
+        },
+        "hovertext": said,
+        "hovertemplate": drawing.HOVER,
+    }
 
 
 def _told_rates(rated: dict[str, list[Tuned]]) -> str:
@@ -152,7 +232,7 @@ def _draw_budget(searched: Sequence[Tuned]) -> Figure:
             look = {"color": drawing.GREY, "linewidth": 0.6, "alpha": 0.6, "zorder": 1, "label": more}
         trials.plot(range(len(best)), best, **look)
         seconds.plot(spent, best, **look)
-    trials.set_title("Validation accuracy, %")
+    trials.set_title("Validation accuracy to expect, %")
     trials.set_xlabel("Trials beside the default")
     seconds.set_xlabel("Seconds of training (log scale)")
     seconds.set_xscale("log")
@@ -160,6 +240,47 @@ def _draw_budget(searched: Sequence[Tuned]) -> Figure:
     handles = trials.get_legend_handles_labels()[0]
     figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.05, 0.0), ncols=3, fontsize=8)
     return figure
+
+
+def _interactive_budget(searched: Sequence[Tuned]) -> str:
+    """The same, where each point tells what to expect."""
+    outstanding = _outstanding(searched)
+    data = []
+    for number, one in enumerate([*outstanding, *(one for one in searched if one not in outstanding)]):
+        best = [100 * found for found in stats.expected_best(one.search, one.rule)]
+        spent = stats.expected_seconds(one.search)
+        first = number < len(outstanding)
+        line = {"color": drawing.COLOURS[number], "width": 2} if first else {"color": drawing.GREY, "width": 1}
+        said = [
+            f"<b>{safe(_name(one, searched))}</b><br>{_with_trials(k)}: {found:.1f}% expected<br>"
+            f"{safe(duration(seconds))} of training"
+            for k, (found, seconds) in enumerate(zip(best, spent, strict=True))
+        ]
+        shared = {
+            "type": "scatter",
+            "mode": "lines",
+            "y": best,
+            "line": line,
+            "opacity": 1.0 if first else 0.5,
+            "name": safe(_name(one, searched)),
+            "legendgroup": _name(one, searched),
+            "hovertext": said,
+            "hovertemplate": drawing.HOVER,
+        }
+        data.append({**shared, "x": list(range(len(best))), "showlegend": first})
+        data.append({**shared, "x": spent, "xaxis": "x2", "yaxis": "y2", "showlegend": False})
+    layout = {
+        "xaxis": {"title": {"text": "Trials beside the default"}},
+        "xaxis2": {"title": {"text": "Seconds of training"}, "type": "log"},
+        "yaxis": {},
+        "yaxis2": {"matches": "y"},
+        "annotations": [drawing.heading(0, "Validation accuracy to expect, %")],
+    }
+    return drawing.plotly(data, layout, height=300, entries=len(outstanding))
+
+
+def _with_trials(k: int) -> str:
+    return "the default" if k == 0 else f"the default and {k} {'trial' if k == 1 else 'trials'}"
 
 
 def _outstanding(searched: Sequence[Tuned]) -> list[Tuned]:

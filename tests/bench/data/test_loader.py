@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from bench.data import SPLITS, Corpus, DataOptions, load_hub, load_local
 from bench.data.frames import frame
 from bench.errors import UsageError
 
-SAMPLE = Path(__file__).parents[4] / "shared" / "data" / "authormix-sample"
+ROOT = Path(__file__).parents[3]
+SAMPLE = ROOT.parent / "shared" / "data" / "authormix-sample"
 
 
 def _write(path: Path, rows: list[tuple[str, str]]) -> None:
@@ -105,6 +108,34 @@ def test_a_snapshot_whose_validation_lacks_most_styles_is_taken_as_it_is(tmp_pat
     assert [len(corpus.frames[split]) for split in ("train", "validation", "test")] == [42, 18, 42]
     [note] = corpus.notes
     assert "validation split has no passages of 8 of 14 styles ('author 06', 'author 07'" in note
+
+
+LOAD = """
+import sys
+from pathlib import Path
+import scipy.sparse.csgraph
+from bench.data import load_local
+
+def memory(what):
+    return 1024 * int(Path("/proc/self/status").read_text().split(what + ":")[1].split()[0])
+
+before = memory("VmRSS")
+Path("/proc/self/clear_refs").write_text("5")  # VmHWM counts from here on
+corpus = load_local(Path(sys.argv[1]))
+print(memory("VmHWM") - before)
+found = [row for frame in corpus.frames.values() for row in zip(frame["text"], frame["style"], strict=True)]
+assert len(found) == len(set(found)) == 15_000
+assert all(int(text[:5]) % 2 == int(style) for text, style in found)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_file_that_is_split_takes_less_memory_than_twice_its_size(tmp_path: Path) -> None:
+    path = tmp_path / "some.jsonl"
+    with path.open("w", encoding="utf-8") as lines:
+        lines.writelines(json.dumps({"text": f"{i:05}" + "text " * 700, "label": i % 2}) + "\n" for i in range(15_000))
+    loaded = subprocess.run([sys.executable, "-c", LOAD, path], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(loaded.stdout) < 2 * path.stat().st_size
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])

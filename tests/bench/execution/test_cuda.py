@@ -22,7 +22,12 @@ from bench.store.files import Store
 if TYPE_CHECKING:
     from pathlib import Path
 
-CARDS = Cuda(gpus=(Gpu("Example 100", 80 * 2**30, True),) * 2, version="13.0", cudnn="91300", driver="580.65.06")
+CARDS = Cuda(
+    gpus=(Gpu("Example 100", 80 * 2**30, True), Gpu("Example 200", 140 * 2**30, True)),
+    version="13.0",
+    cudnn="91300",
+    driver="580.65.06",
+)
 
 IMPORTS = """
 import sys
@@ -59,7 +64,7 @@ def machine_with_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="its runs would find the GPU")
 @pytest.mark.usefixtures("machine_with_gpus")
-def test_the_studys_process_never_touches_cuda(
+def test_the_studys_process_never_touches_cuda_and_each_record_has_its_own_card(
     gpt2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["run", "--methods", "frozen", "--seeds", "0,1", "--jobs", "auto", "--no-baseline", "--threads", "1"]
@@ -70,9 +75,14 @@ def test_the_studys_process_never_touches_cuda(
     assert len(records) == 2
     for record in records:
         assert (record.training.device, record.training.dtype) == ("cuda", "bf16")
-        assert record.environment.gpu == "Example 100"
         assert record.error is not None  # for the run's own process found no GPU
         assert "cuda" in record.error.message
+    told = {record.training.gpu: record.environment for record in records}
+    assert {index: (found.gpu, found.gpu_memory_bytes) for index, found in told.items()} == {
+        str(index): (card.name, card.memory_bytes) for index, card in enumerate(CARDS.gpus)
+    }
+    versions = [(found.gpus, found.cuda, found.cudnn, found.driver) for found in told.values()]
+    assert versions == [(2, "13.0", "91300", "580.65.06")] * 2
 
 
 def test_the_server_that_runs_are_forked_from_never_touches_cuda() -> None:
@@ -99,6 +109,13 @@ def test_a_gpu_that_cant_be_used_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
     cuda.found.cache_clear()
     with pytest.raises(UsageError, match=r"there is a GPU, but torch can't use it: .*CUDA.*; --device cpu leaves it"):
         facts.resolve_device("auto")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+def test_where_no_gpu_is_to_be_seen_it_is_said_what_was_looked_among(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    with pytest.raises(UsageError, match="no CUDA device here with CUDA_VISIBLE_DEVICES=7; leave --device out"):
+        facts.resolve_device("cuda")
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ import ray
 import ray_cluster
 
 from bench.execution import ray_engine
+from bench.execution.ray_node import Begun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -209,7 +210,7 @@ def test_a_node_with_other_versions_is_refused() -> None:
     engine = ray_engine.Ray(SimpleNamespace(command=""), Placing(), None)  # type: ignore[arg-type]
     there = facts.environment("cpu", "").model_copy(update={"torch": "1.0"})
     with pytest.raises(UsageError, match=r"the node far has torch 1\.0, and this machine \d"):
-        engine._began(SimpleNamespace(), ray_engine.Begun("far", there))  # type: ignore[arg-type]
+        engine._began(SimpleNamespace(), Begun("far", there))  # type: ignore[arg-type]
 
 
 def test_ctrl_c_ends_the_runs_and_the_cluster_that_was_started_and_only_the_study_speaks(

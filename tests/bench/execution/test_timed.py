@@ -40,6 +40,7 @@ def _notes(again: bytes, threads: int, device: str = "cpu", *notes: str) -> list
         padding_share=None,
         feature_cache=False,
         laid_out=0,
+        float32_matmul="highest",
         resolved={},
         parameters=before.parameters,
         quality=before.quality,

@@ -59,6 +59,17 @@ def test_who_waits_comes_before_who_just_gave_back(tmp_path: Path) -> None:
     assert busy.take(1) is not None
 
 
+def test_who_waits_for_cores_holds_up_nobody_who_is_kept_to_others(tmp_path: Path) -> None:
+    busy, waits, elsewhere = Cores((1,), folder=tmp_path), Cores((1, 2), folder=tmp_path), Cores((0,), folder=tmp_path)
+    held = busy.take(1)
+    assert held is not None
+    assert waits.take(2) is None
+    assert elsewhere.take(1) is not None
+    assert Cores((0, 2), folder=tmp_path).take(1) is None  # 2 is next for who waits
+    held.release()
+    assert waits.take(2) is not None
+
+
 def test_who_gives_up_holds_nobody_up(tmp_path: Path) -> None:
     busy, waits = Cores((0,), folder=tmp_path), Cores((0,), folder=tmp_path)
     lease = busy.take(1)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import plotly.graph_objects
 import pytest
-from record_factory import DEMO, build_store, head, make_trial
+from record_factory import DEMO, Variant, build_store, head, make_trial
 
 from bench.reporting import markdown, page, report
+from bench.reporting.model import Picture
 from bench.store.files import Store
 
 if TYPE_CHECKING:
@@ -109,3 +112,71 @@ def test_verdicts_of_a_store_without_searches_are_given_nothing(tmp_path: Path) 
     assert "groups of variants are told apart:** " in said
     assert "given the settings" not in said
     assert "tuned methods" not in said
+
+
+def _pictures(section: Section) -> dict[str, Picture]:
+    [tuned] = [below for below in section.sections if below.title == "Tuned settings"]
+    return {block.name: block for block in tuned.blocks if isinstance(block, Picture)}
+
+
+def _figure(picture: Picture) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(picture.interactive or "")
+    plotly.graph_objects.Figure(found)
+    return found
+
+
+def test_on_the_page_each_trial_and_each_budget_tells_what_it_is(rendered: Section) -> None:
+    drawn = _pictures(rendered)
+    [trials] = _figure(drawn["search-rates"])["data"]
+    told = dict(zip(trials["hovertext"], trials["marker"]["symbol"], strict=True))
+    assert told == {
+        f"<b>head</b><br>the default: learning_rate={RATES[0]:g}<br>validation accuracy 35.0%": "square-open",
+        **{
+            f"<b>head</b><br>trial {n}: learning_rate={RATES[n]:g}<br>validation accuracy {100 * score:.1f}%"
+            + (", chosen" if n == 6 else ""): "circle" if n == 6 else "circle-open"
+            for n, score in enumerate(SCORES)
+            if n and score
+        },
+        f"<b>head</b><br>trial 9: learning_rate={RATES[9]:g}<br>no result: diverged": "x",
+    }
+    by_trials, by_seconds = _figure(drawn["search-budget"])["data"]
+    assert (by_trials["x"], by_trials["y"][-1]) == (list(range(10)), pytest.approx(38.0))
+    assert by_seconds["y"] == by_trials["y"]
+    assert by_seconds["hovertext"][4].startswith("<b>head</b><br>the default and 4 trials: ")
+
+
+def test_many_methods_have_the_best_of_them_in_sight_and_the_rest_folded_on_the_same_scale(tmp_path: Path) -> None:
+    names = [f"method_{number:02}" for number in range(17)]
+    for number, name in enumerate(names):
+        for trial, rate in enumerate((1e-3, 1e-4)):
+            variant = Variant(name, {"learning_rate": rate})
+            Store(tmp_path).put(make_trial(variant, trial, [0.3 + 0.01 * number + 0.001 * trial]))
+    found = report(Store(tmp_path).read(), tmp_path, pictures=True)
+    drawn = _pictures(found)
+    shown, rest = (_figure(drawn[name]) for name in ("search-rates", "search-rates-more"))
+    assert [len(figure["data"]) for figure in (shown, rest)] == [12, 5]
+    assert "<b>method_16</b>" in shown["data"][0]["hovertext"][0]
+    assert shown["layout"]["yaxis"]["range"] == rest["layout"]["yaxis5"]["range"]
+    said = _tuned(found)
+    [folded] = [part for part in said.split("<details>") if "search-rates-more.svg" in part]
+    assert folded.startswith("\n<summary>5 more methods</summary>")
+    assert folded.rstrip().split("search-rates-more.svg")[1].startswith(")\n\n</details>")
+    assert "<details><summary>5 more methods</summary><figure>" in page.render(found).decode()
+
+
+def test_two_searches_are_compared_and_choices_worse_than_the_default_are_counted(tmp_path: Path) -> None:
+    worth = {"head": 0.6, "ia3": 0.45, "prefix": 0.3}
+    tuned = [Variant(name, {"learning_rate": 1e-2}, accuracy) for name, accuracy in worth.items()]
+    default = [
+        Variant(name, {"learning_rate": 1e-3}, accuracy + (0.1 if name == "ia3" else -0.1))
+        for name, accuracy in worth.items()
+    ]
+    build_store(tmp_path, [*tuned, *default], seeds=(1, 2, 3))
+    for seed in (0, 100):
+        for one, other in zip(default, tuned, strict=True):
+            Store(tmp_path).put(make_trial(one, 0, [0.3], seed))
+            Store(tmp_path).put(make_trial(other, 1, [0.4], seed))
+    found = report(Store(tmp_path).read(), tmp_path)
+    for said in (_tuned(found), page.render(found).decode()):
+        assert "2 of 6 searches that chose something else than the default chose something that does worse" in said
+        assert "Independent searches rank the methods alike with a Kendall's tau of 1.00" in said.replace("&#39;", "'")

@@ -17,7 +17,7 @@ from bench.errors import UsageError
 from bench.spec import CORE
 from bench.study import Request
 from bench.studyfile import read, write_template
-from bench.studyfile.schema import StudyFile, Texts
+from bench.studyfile.schema import Searching, StudyFile, Texts
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -52,6 +52,14 @@ timeout: 2h
 """
 
 
+@pytest.fixture
+def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files that the examples name, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("reviews.csv", "speeches.csv"):
+        (tmp_path / name).touch()
+
+
 def _write(folder: Path, text: str) -> Path:
     path = folder / "study.yaml"
     path.write_text(text, encoding="utf-8")
@@ -70,6 +78,7 @@ def _mistake(folder: Path, text: str) -> list[str]:
     return [line.removeprefix(f"{path}:") for line in str(refused.value).splitlines()]
 
 
+@pytest.mark.usefixtures("there")
 def test_each_data_set_meets_each_backbone_in_one_store(tmp_path: Path) -> None:
     found = _requests(tmp_path, WHOLE)
     assert [(one.data, one.model) for one in found] == [
@@ -96,6 +105,7 @@ def test_an_empty_file_asks_for_what_the_command_line_does_without_options(tmp_p
     assert _requests(tmp_path, "data:\nseeds:\nmethods: core")[0].methods == CORE
 
 
+@pytest.mark.usefixtures("there")
 def test_how_and_where_to_run_is_as_on_the_command_line_which_comes_on_top(tmp_path: Path) -> None:
     study = read(_write(tmp_path, WHOLE))
     engine = {"engine": "slurm", "workers": 3, "engine_set": ["partition=gpu", "time=60"]}
@@ -103,6 +113,7 @@ def test_how_and_where_to_run_is_as_on_the_command_line_which_comes_on_top(tmp_p
     assert study.options({"jobs", "engine_set"}) == {"timeout": "2h", "engine": "slurm", "workers": 3}
 
 
+@pytest.mark.usefixtures("there")
 def test_the_command_line_comes_on_top(tmp_path: Path) -> None:
     asked = Request(settings=("lora.alpha=64", "lora.r=4"), seeds=(1, 2), epochs=9, results=Path("here"))
     found = _requests(tmp_path, WHOLE, asked, {"settings", "seeds", "results"})
@@ -113,12 +124,32 @@ def test_the_command_line_comes_on_top(tmp_path: Path) -> None:
     assert found[0].epochs == 3  # what wasn't given there
 
 
+@pytest.mark.usefixtures("there")
 def test_what_is_set_for_a_method_that_the_command_line_leaves_out_is_left_out_too(tmp_path: Path) -> None:
     found = _requests(tmp_path, WHOLE, Request(("ia3",)), {"methods"})
     assert found[0].settings == ("ia3.learning_rate=1e-3",)
     assert len(found[0].variants()) == 1
 
 
+def test_how_to_search_stands_in_the_file_with_the_command_line_on_top(tmp_path: Path) -> None:
+    text = "tune:\n  budget: 30m\n  search_seeds: 7\n  space: {lora.r: 4..64, lora.alpha: 8..64}\n  select_epoch: true"
+    found = read(_write(tmp_path, text))
+    asked = {"trials": None, "budget": None, "search_seeds": (0,), "space": (), "select_epoch": False}
+    assert found.searching(asked, ()) == {
+        "trials": None,
+        "budget": "30m",
+        "search_seeds": (7,),
+        "select_epoch": True,
+        "space": ("lora.r=4..64", "lora.alpha=8..64"),
+    }
+    typed = {**asked, "trials": 3, "space": ("lora.r=2..4",)}
+    on_top = found.searching(typed, {"trials", "space"})
+    assert (on_top["trials"], on_top["budget"], on_top["space"]) == (3, None, ("lora.alpha=8..64", "lora.r=2..4"))
+    with pytest.raises(UsageError, match=r"study.yaml:1: set: bench tune searches settings"):
+        read(_write(tmp_path, "set:\n  lora.r: 4")).searching(asked, ())
+
+
+@pytest.mark.usefixtures("there")
 @pytest.mark.parametrize(
     ("field", "option"), [("data", "--data"), ("label", "--label"), ("train_size", "--train-size")]
 )
@@ -145,7 +176,13 @@ def test_what_tasks_may_differ_in_stands_in_the_file_only(tmp_path: Path, field:
         ("seeds: -1", "1: seeds: expected a whole number of at least 0, not -1"),
         ("jobs: 0", "1: jobs: expected a whole number of at least 1, or auto, not 0"),
         ("timeout: 0", "1: timeout: expected seconds, or a number with a unit"),
+        ("data:\n  - a\n  - b.csv", "3: data: b.csv: no such file or folder"),
+        ("model:\n  ./nowhere", "1: model: ./nowhere: no such file or folder"),
         ("data: []", "1: data: it is empty"),
+        ("tune:\n  trails: 3", "2: tune.trails: no such key; did you mean trials?"),
+        ("tune: 16", "1: tune: expected keys such as trials, not 16"),
+        ("tune:\n  select_metric: f1", "2: tune.select_metric: expected one of accuracy, macro_f1"),
+        ("tune:\n  space:\n    lora.r: 4..2", "3: tune.space.lora.r: 4 isn't below 2"),
         ("model:\n  - gpt2\n  - 3", "3: model: expected a text, not 3"),
         ("methods:\n  - core\n  - lorra", "3: methods: there is no method 'lorra'; did you mean 'lora'?"),
         ("set:\n  lora.r: 4\n  lora.alhpa: 8", "3: set.lora.alhpa: lora has no hyperparameter 'alhpa'"),
@@ -209,22 +246,26 @@ def test_the_template_is_a_study_file_that_names_every_key(tmp_path: Path) -> No
     text = path.read_text(encoding="utf-8")
     for name, field in StudyFile.model_fields.items():
         assert re.search(rf"^(# )?{field.alias or name}:", text, re.MULTILINE), name
-    for name in Texts.model_fields:
+    for name in (*Texts.model_fields, *Searching.model_fields):
         assert re.search(rf"^# .*\b{name}:", text, re.MULTILINE), name
     with pytest.raises(UsageError, match="is there already"):
         write_template(path)
 
 
+@pytest.mark.usefixtures("there")
 def test_with_all_its_comments_taken_off_the_template_is_right_too(tmp_path: Path) -> None:
     write_template(tmp_path / "mine.yaml")
-    lines = (tmp_path / "mine.yaml").read_text(encoding="utf-8").splitlines()
+    _, _, text = (tmp_path / "mine.yaml").read_text(encoding="utf-8").partition("\n\n")
     keys = "|".join(field.alias or name for name, field in StudyFile.model_fields.items())
-    named = [re.sub(rf"^# (?=({keys}):( |$)|  - )", "", line) for line in lines]
+    named = [re.sub(rf"^# (?=({keys}):( |$)|  )", "", line) for line in text.splitlines()]
     found = _requests(tmp_path, "\n".join(line for line in named if not line.startswith("#")))
     assert {one.max_steps for one in found} == {1000}
-    assert {one.data for one in found} == {"my-texts/", "reviews.csv"}
+    assert {one.data for one in found} == {"my-texts/", "shop/"}
+    assert found[1].reading.sample == 5000
+    assert found[0].settings == ("lora.alpha=8,32,128",)
 
 
+@pytest.mark.usefixtures("there")
 def test_the_file_that_the_docs_show_is_right(tmp_path: Path) -> None:
     [shown] = re.findall(
         r"^```yaml\n(.*?)^```$", (ROOT / "docs/studies.md").read_text("utf-8"), re.MULTILINE | re.DOTALL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -261,6 +262,25 @@ def test_mistakes_get_a_line_and_exit_code_2(
     arguments, said = MISTAKES[name]
     assert call(monkeypatch, "tune", *arguments, "--dry-run") == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_study_file_has_each_method_searched_on_each_task(
+    gpt2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(texts, tmp_path / "fewer")
+    rows = (texts / "train.jsonl").read_text("utf-8").splitlines(keepends=True)
+    (tmp_path / "fewer/train.jsonl").write_text("".join(rows[:-2]), encoding="utf-8")
+    asked = f"data: [{texts}, fewer]\nmodel: {gpt2}\nmethods: head\nseeds: 1\ntune: {{trials: 3}}\n"
+    how = "max_steps: 2\ndevice: cpu\ndtype: fp32\nbaseline: false\n"
+    (tmp_path / "study.yaml").write_text(asked + how, encoding="utf-8")
+    assert call(monkeypatch, "tune", "study.yaml", "--trials", "1", "--dry-run") == 0
+    assert "on each of 2 tasks:\n2 runs to search (1 trials" in capsys.readouterr().out
+    assert call(monkeypatch, "tune", "study.yaml", "--trials", "1") == 0
+    records = Store(tmp_path / "results/study").read().records
+    trials = [(record.data.name, record.search.trial) for record in records if record.search]
+    assert sorted(trials) == [("fewer", 0), ("fewer", 1), (texts.name, 0), (texts.name, 1)]
+    assert {record.data.name for record in records if record.quality} == {"fewer", texts.name}
 
 
 def test_a_dry_run_says_what_is_searched(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
