@@ -20,7 +20,7 @@ KILLS_A_STUDY = 4
 
 
 def kill_nodes(work: Workshop, tally: Tally) -> None:
-    """Kill one of two nodes, or a process that attends to a run; the study goes on. Each study has a cluster of its own.
+    """Kill one of two nodes, or a process that attends to a run; the study goes on. Each has a cluster of its own.
 
     A run that was lost three times is recorded as failed, and done when the study is started again.
     """
