@@ -246,8 +246,10 @@ class Ray:
                 over.append((run, _ended(run, "oom", "OutOfMemoryError", "Ray ended it: its node's memory ran out")))
             except _LOST as error:
                 over.append((run, self._lost(run, error)))
-            except ray.exceptions.RayError as error:
-                raise UsageError(f"--engine ray: a node can't do runs: {_line(error)}") from error
+            except ray.exceptions.RayError as error:  # perhaps of a node that is dying
+                if self._lost(run, error) is not None:
+                    raise UsageError(f"--engine ray: a node can't do runs: {_line(error)}") from error
+                over.append((run, None))
             else:
                 if isinstance(message, Ended):
                     over.append((run, message))

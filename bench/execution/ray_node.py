@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from bench.store.record import Environment
 
 ALL = 0
+_DYING_S = 2.0
+"""Where it is the node that dies, this process does so within this time, before it blames the run."""
 _POLL_S = 0.5
 """How often a run's progress is told, and how soon it is seen that it took too long or that others came."""
 
@@ -101,6 +103,8 @@ def attend(task: Task) -> Iterator[Waiting | Begun | Progress | Ended]:
         finally:
             child.close()
     wall_s = time.monotonic() - begin
+    if isinstance(result, Failure) and result.error.type == "SIGKILL":
+        time.sleep(_DYING_S)
     if isinstance(result, Outcome):
         alone = not neighbours and not result.speed.features_reused and assigned >= _all_cpus()
         worth = {"exclusive": alone, "neighbours": neighbours, "threads": threads}

@@ -140,7 +140,7 @@ def ray(
 ) -> None:
     """Many tiny runs on a real Ray cluster of three nodes that is started here: none is lost or done twice.
 
-    A process that attends to a run is killed, and later a node, in whose place another comes.
+    A process that attends to a run is killed, and later one of the two nodes that do runs.
     """
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -151,7 +151,6 @@ def ray(
             nodes.running()[0].kill()
             _wait_for_records(study, work / "store", runs // 2)
             nodes.kill()
-            nodes.add()
             killed = time.time()
             seconds = _wait([study], work)
         records = _records(work / "store")

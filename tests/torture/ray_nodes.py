@@ -20,23 +20,22 @@ KILLS_A_STUDY = 4
 
 
 def kill_nodes(work: Workshop, tally: Tally) -> None:
-    """Kill a node, in whose place another comes, or a process that attends to a run; the study goes on.
+    """Kill one of two nodes, or a process that attends to a run; the study goes on. Each has a cluster of its own.
 
     A run that was lost three times is recorded as failed, and done when the study is started again.
     """
     draw, longest = work.draw("kill_nodes"), SEEDS * work.run_s / 2
     threads = next(iter(work.good.values())).training.threads
     told = {"PYTHONPATH": str(work.folder / "site"), "NOTES": str(work.folder / "notes")}
-    with ray_cluster.cluster(threads, **told) as nodes:
-        while tally.tried < tally.times:
+    while tally.tried < tally.times:
+        with work.store() as store, ray_cluster.cluster(threads, **told) as nodes:
             options = [*nodes.options, "--threads", str(threads)]
-            with work.store() as store:
-                study = work.start(store, SEEDS, *options)
-                _hunt(study, nodes, draw, longest, tally)
-                if study.wait() not in (0, 1):
-                    tally.lose([f"a study left with {study.returncode}: {(store.parent / 'said').read_text()[-2000:]}"])
-                again = work.start(store, SEEDS, *options)
-                tally.lose([f"then it left with {again.returncode}"] if again.wait() else work.wrong(store, SEEDS))
+            study = work.start(store, SEEDS, *options)
+            _hunt(study, nodes, draw, longest, tally)
+            if study.wait() not in (0, 1):
+                tally.lose([f"a study left with {study.returncode}: {(store.parent / 'said').read_text()[-2000:]}"])
+            again = work.start(store, SEEDS, *options)
+            tally.lose([f"then it left with {again.returncode}"] if again.wait() else work.wrong(store, SEEDS))
 
 
 def _hunt(study: subprocess.Popen[bytes], nodes: Nodes, draw: random.Random, longest: float, tally: Tally) -> None:
@@ -47,10 +46,10 @@ def _hunt(study: subprocess.Popen[bytes], nodes: Nodes, draw: random.Random, lon
             return
         except subprocess.TimeoutExpired:
             running = nodes.running()
-        if running and draw.random() < 0.5:
+        if len(nodes.cluster.worker_nodes) > 1 and draw.random() < 0.5:
+            nodes.kill()
+            tally.count()
+        elif running:
             with suppress(psutil.NoSuchProcess):
                 draw.choice(running).kill()
-        else:
-            nodes.kill()
-            nodes.add()
-        tally.count()
+                tally.count()
