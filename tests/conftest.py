@@ -11,7 +11,11 @@ import pytest
 from small import save_model, write_texts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from bench.execution.execute import Execution
+    from bench.job import Job
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -68,3 +72,18 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a BERT of the same size, whose tokenizer puts [CLS] and [SEP] around a text."""
     return save_model("bert", tmp_path_factory.mktemp("models") / "tiny-bert")
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """The jobs that studies give to the local engine, which does none of them."""
+    from bench.execution import child, execute
+
+    jobs: list[Job] = []
+
+    def take(_: Execution, given: Iterable[Job]) -> None:
+        jobs.extend(given)
+
+    monkeypatch.setattr(execute.Execution, "run", take)
+    monkeypatch.setattr(child, "warm_up", lambda: None)
+    return jobs

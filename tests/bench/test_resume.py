@@ -9,13 +9,12 @@ import pytest
 from record_factory import DEMO, failed_record, make_record
 
 from bench import console, resume, study
-from bench.execution import child, execute
+from bench.execution import child
 from bench.job import Job
 from bench.spec import BackboneRef, DataRef, LearningRates, RunSpec, Study, TrainingSpec, Variant, variants
 from bench.store.files import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from bench.resume import Rerun
@@ -147,15 +146,7 @@ def test_epochs_are_kept_when_they_are_long_or_always_or_never(
     gpt2: Path,
     texts: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    taken: list[Job],
 ) -> None:
-    jobs: list[Job] = []
-
-    def take(_: execute.Execution, given: Iterable[Job]) -> dict[str, Record]:
-        jobs.extend(given)
-        return {}
-
-    monkeypatch.setattr(execute.Execution, "run", take)
-    monkeypatch.setattr(child, "warm_up", lambda: None)
     study.run(replace(_request(gpt2, texts, tmp_path, ("head",)), checkpoint=asked))
-    assert [job.checkpoint and job.checkpoint_after_s for job in jobs] == [after_s]
+    assert [job.checkpoint and job.checkpoint_after_s for job in taken] == [after_s]

@@ -11,13 +11,12 @@ from commands import bench, call
 
 from bench import study
 from bench.errors import UsageError
-from bench.execution import baseline, child, execute
+from bench.execution import baseline
 from bench.machine import cores
 from bench.reporting import markdown, report
 from bench.store.files import DAMAGED, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from bench.job import Job
@@ -193,21 +192,13 @@ def test_a_dry_run_counts_the_tasks(
 
 
 def test_tasks_have_a_scratch_folder_each_and_are_named(
-    tasks: Path, texts: Path, gpt2: Path, monkeypatch: pytest.MonkeyPatch
+    tasks: Path, texts: Path, gpt2: Path, taken: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs: list[Job] = []
-
-    def take(_: execute.Execution, given: Iterable[Job]) -> dict[str, Record]:
-        jobs.extend(given)
-        return {}
-
-    monkeypatch.setattr(execute.Execution, "run", take)
-    monkeypatch.setattr(child, "warm_up", lambda: None)
     assert call(monkeypatch, "run", "study.yaml", "--no-baseline") == 0
-    assert len({job.scratch for job in jobs}) == 4
-    assert jobs[0].label == "some-texts · tiny-gpt2 · head seed=0"
+    assert len({job.scratch for job in taken}) == 4
+    assert taken[0].label == "some-texts · tiny-gpt2 · head seed=0"
     study.run(study.Request(("head",), data=str(texts), model=str(gpt2), device="cpu", dtype="fp32", baseline=False))
-    assert jobs[4].label == "head seed=0"  # with one task it goes without saying
+    assert taken[4].label == "head seed=0"  # with one task it goes without saying
 
 
 def test_one_task_under_two_names_is_refused(tasks: Path, texts: Path, gpt2: Path) -> None:
