@@ -61,6 +61,9 @@ class Run:
     def __init__(self, job: Job, watch: train.Watch) -> None:
         torch.set_num_threads(job.threads)
         torch.set_float32_matmul_precision("highest")  # TORCH_ALLOW_TF32_CUBLAS_OVERRIDE or a library may say otherwise
+        torch.backends.cudnn.allow_tf32 = False  # the same for convolutions, where it is on by default
+        # it makes a plan for each shape, and where a mask is given its gradients can be NaN (pytorch #196678)
+        torch.backends.cuda.enable_cudnn_sdp(False)
         self.job, self.watch = job, watch
         self.spec, self.training = job.spec, job.spec.training
         self.method = job.spec.variant.build()
