@@ -20,6 +20,7 @@ from bench.model import backbone, features
 from bench.model.features import CachedForward
 from bench.model.forward import Forward
 from bench.model.prepacked import prepacked
+from bench.model.transfer import placed
 from bench.store.files import write_atomically
 from bench.store.record import Compute, Parameters, Quality
 from bench.training import compute, train
@@ -173,7 +174,7 @@ class Run:
         model = backbone.load(self.spec.backbone, len(self.job.styles), self.spec.seed)
         parameters = sum(p.numel() for p in base_model(model).parameters())
         nn.Module.to(model, _TORCH_DTYPE[training.dtype])
-        module = self.method.apply(model, train.plan(self.splits.train, training)).to(training.device)
+        module = placed(self.method.apply(model, train.plan(self.splits.train, training)), training.device)
         pad_id = backbone.pad_id(self.spec.backbone)
         return Forward(module, training.device, training.dtype, pad_id, len(self.job.styles)), parameters
 
