@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FILE = Path(__file__).parent / "benchmarks" / "gpu.csv"
 PADDED = "llama", "bert"
-CORE = "head", "lora", "ia3", "prefix", "full"
+OF_THE_PADDED = "lora", "prefix"
 """The methods that are also counted on models that texts are padded for."""
 SPARSE = "it computes with sparse matrices, which fake tensors don't have"
 NOT_FAKED = {"frod": SPARSE, "shira": SPARSE}
@@ -68,7 +68,7 @@ class Figures(NamedTuple):
 def counted() -> list[tuple[str, str]]:
     """Return which methods are counted on which architectures."""
     there = [name for name in methods.names() if name not in NOT_FAKED]
-    return [("gpt2", name) for name in there] + [(each, name) for each in PADDED for name in CORE]
+    return [("gpt2", name) for name in there] + [(each, name) for each in PADDED for name in OF_THE_PADDED]
 
 
 def figures(architecture: str, method: str, study: Prepared) -> list[Figures]:
