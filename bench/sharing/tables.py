@@ -150,8 +150,8 @@ def accuracy(table: pa.Table) -> float:
 
 
 def documents(path: Path) -> dict[str, str]:
-    """Return the documents of a table of records, by uid. Raises as `by_run` does."""
-    found = pq.read_table(path, columns=["uid", DOCUMENT], page_checksum_verification=True)
+    """Return the documents of a table of records, by uid. All of it is checked. Raises as `by_run` does."""
+    found = pq.read_table(path, page_checksum_verification=True)
     return dict(zip(*(found.column(name).to_pylist() for name in ("uid", DOCUMENT)), strict=True))
 
 
@@ -160,7 +160,7 @@ def reading(path: Path) -> Iterator[None]:
     """Tell a person within, by a UsageError, that a published table is damaged, or isn't there."""
     try:
         yield
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise UsageError(
             f"{path} can't be read: {str(error).splitlines()[0]}; publish it, or fetch it, again"
         ) from error
