@@ -8,7 +8,7 @@ from typing import NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from bench.cli import data, gates, init, listing, run, tune
+from bench.cli import data, gates, init, listing, run, sharing, tune
 from bench.errors import UsageError, refusal
 from bench.execution import interrupts
 from bench.machine import streams
@@ -28,6 +28,8 @@ app.command()(init.init)
 app.command(epilog=data.EXAMPLES)(data.data)
 app.command(epilog=tune.EXAMPLES)(tune.tune)
 app.command(name="list")(listing.list_methods)
+app.command(epilog=sharing.PUBLISH_EXAMPLES)(sharing.publish)
+app.command(epilog=sharing.MERGE_EXAMPLES)(sharing.merge)
 app.command(epilog=gates.CHECK_EXAMPLES)(gates.check)
 app.command()(gates.budget)
 app.command()(gates.regress)

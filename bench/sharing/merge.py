@@ -39,12 +39,12 @@ class Merged:
     left_out: tuple[tuple[Path, str], ...]
 
 
-def merge(folders: Sequence[Path], target: Path) -> Merged:
+def merge(folders: Sequence[Path], target: Path, *, keep_first: bool = False) -> Merged:
     """Put the runs, baselines and adapters of stores and published folders into the store `target`.
 
-    What `target` has stays. A run that several have must have the same content in all of them; nothing is written
-    otherwise. The folders stay as they are, and what is written is whole at any moment, so after an interruption the
-    same command goes on. Raises UsageError.
+    What `target` has stays. A run that several have must have the same content in all of them, or nothing is written;
+    with `keep_first`, that of the first is taken. The folders stay as they are, and what is written is whole at any
+    moment, so after an interruption the same command goes on. Raises UsageError.
     """
     if published.is_published(target):
         raise UsageError(f"-o {target} is a published folder; name a store, and publish that")
@@ -53,29 +53,31 @@ def merge(folders: Sequence[Path], target: Path) -> Merged:
         sources = [Source(name, Store(unpacked.enter_context(published.as_store(name)))) for name in names]
         contents = [source.store.read() for source in sources]
         found: dict[str, tuple[Source, Record]] = {}
+        differing: list[str] = []
         for source, content in zip(sources, contents, strict=True):
             for record in content.records:
+                if not is_uid(record.uid):
+                    raise UsageError(f"{source.name} has a record whose uid is none: {record.uid!r}")
                 first, known = found.setdefault(record.uid, (source, record))
-                _check_same(first, known, source, record)
+                if not keep_first and (parts := _differences(first, known, source, record)):
+                    run = f"the run {record.uid} ({record.method}, seed {record.seed})"
+                    differing.append(
+                        f"{run} isn't the same in {first.name} and {source.name}: {', '.join(parts)} differ"
+                    )
+        if differing:
+            more = f", and in {len(differing) - 1} more runs something does" if differing[1:] else ""
+            raise UsageError(f"{differing[0]}{more}; --keep-first takes what the folder named first has")
         if not found:
             raise UsageError(f"{' and '.join(map(str, folders))} hold no record")
         added = _put(target, found)
     return Merged(len(found), added, tuple(file for content in contents for file in content.unreadable))
 
 
-def _check_same(first: Source, known: Record, second: Source, record: Record) -> None:
-    """Raise UsageError where two records of a run aren't the same, as far as they were shown to others."""
-    if not is_uid(record.uid):
-        raise UsageError(f"{second.name} has a record whose uid is none: {record.uid!r}")
-    if known is not record and (differing := _differences(first, known, second, record)):
-        raise UsageError(
-            f"{first.name} and {second.name} both have the run {record.uid} ({record.method}, seed {record.seed}), but "
-            f"not the same: they differ in {', '.join(differing)}. Take it out of one of them"
-        )
-
-
 def _differences(first: Source, known: Record, second: Source, record: Record) -> list[str]:
-    """Name the parts in which two records differ; how their predictions were written down doesn't matter."""
+    """Name the parts in which two records of a run differ, as far as they are shown to others.
+
+    How their predictions were written down doesn't matter.
+    """
     if known.checksum == record.checksum:
         return []
     one, other = _content(known), _content(record)

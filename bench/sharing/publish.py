@@ -45,7 +45,7 @@ def publish(source: Path, to: str, saved: Path | None, license_id: str, *, anony
     whole, unless it has what the new one would lack. Raises UsageError; what couldn't be uploaded is in its folder.
     """
     repository = _repository(to)
-    folder = Path(f"{source.resolve()}-published") if repository else Path(to).resolve()
+    folder = Path(f"{source if source.name else source.resolve()}-published") if repository else Path(to)
     study = upload.address(repository) if repository else None
     with published.as_store(source) as place:
         contents = Store(place).read()
@@ -106,6 +106,7 @@ def _check(folder: Path, runs: set[str], saved: set[str]) -> None:
 @contextmanager
 def _replacing(folder: Path) -> Iterator[Path]:
     """Give an empty folder within, which takes the place of `folder` when it is whole."""
+    folder = folder.resolve()
     part, old = (folder.with_name(f".{folder.name}.{word}") for word in ("part", "old"))
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)

@@ -140,9 +140,11 @@ def test_the_same_run_with_another_content_is_an_error_that_names_both(a: Path, 
     Store(tmp_path / "d").put(other.model_copy(update={"wall_s": 1.0}), Store(a).predictions(other))
     with pytest.raises(UsageError) as error:
         merge.merge([a, tmp_path / "d"], tmp_path / "c")
-    for part in (str(a), str(tmp_path / "d"), other.uid, "differ in wall_s"):
+    for part in (str(a), str(tmp_path / "d"), other.uid, "wall_s differ", "--keep-first"):
         assert part in str(error.value)
     assert not (tmp_path / "c").exists()
+    merge.merge([a, tmp_path / "d"], tmp_path / "c", keep_first=True)
+    assert _records(tmp_path / "c") == _records(a)
 
 
 def test_other_predictions_of_the_same_run_are_another_content(a: Path, tmp_path: Path) -> None:
@@ -151,7 +153,7 @@ def test_other_predictions_of_the_same_run_are_another_content(a: Path, tmp_path
     content = predictions_parquet(DEMO[1], 7)
     quality = run.quality.model_copy(update={"predictions_sha256": hashlib.sha256(content).hexdigest()})
     Store(tmp_path / "d").put(run.model_copy(update={"quality": quality}), content)
-    with pytest.raises(UsageError, match="differ in predictions"):
+    with pytest.raises(UsageError, match=": predictions differ"):
         merge.merge([a, tmp_path / "d"], tmp_path / "c")
 
 
