@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import gc
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from bench.reporting import document, latex, markdown, pair, report, spreadsheet
 from bench.reporting.document import analyses, comparison_tables
 from bench.reporting.model import Picture
 from bench.reporting.text import clean
+from bench.sharing import published
 from bench.store.files import Contents, Store
 
 if TYPE_CHECKING:
@@ -44,7 +46,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 def render(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[DIR]…", help="The store; by default the one in results/ with the newest record."),
+        typer.Argument(
+            metavar="[DIR]…",
+            help="The store, or a published one; by default the one in results/ with the newest record.",
+        ),
     ] = None,
     output: Annotated[
         str | None,
@@ -67,18 +72,24 @@ def render(
     if ending not in (*DOCUMENTS, *TABLES):
         endings = ", ".join((*DOCUMENTS, *TABLES))
         raise UsageError(f"-o {output}: there is no such format; name a file that ends in {endings}")
-    if together:
-        _together([_read(folder) for folder in dict.fromkeys(folders or ())], output or "-", ending, reference)
-    elif folders and len(folders) > 2:
-        raise UsageError(f"{len(folders)} stores: two are put side by side; --together reports all as tasks of a study")
-    elif folders and len(folders) == 2:
-        _two(_read(folders[0]), _read(folders[1]), output or "-", ending, reference)
-    else:
-        _one(*(_read(folders[0]) if folders else _newest()), output, ending, reference)
+    named = folders or []
+    with ExitStack() as unpacked:
+        if together:
+            stores = [_read(folder, unpacked) for folder in dict.fromkeys(named)]
+            _together(stores, output or "-", ending, reference)
+        elif len(named) > 2:
+            raise UsageError(
+                f"{len(named)} stores: two are put side by side; --together reports all as tasks of a study"
+            )
+        elif len(named) == 2:
+            a, b = (_read(folder, unpacked) for folder in named)
+            _two((str(named[0]), str(named[1])), a, b, output or "-", ending, reference)
+        else:
+            folder, contents = _read(named[0], unpacked) if named else _newest()
+            _one(folder, contents, output or str((named or [folder])[0] / "report.md"), ending, reference)
 
 
-def _one(folder: Path, contents: Contents, output: str | None, ending: str, reference: str | None) -> None:
-    path = output or str(folder / "report.md")
+def _one(folder: Path, contents: Contents, path: str, ending: str, reference: str | None) -> None:
     if ending in TABLES:
         if not contents.records:
             raise UsageError(f"{folder} holds no record to compare")
@@ -89,14 +100,21 @@ def _one(folder: Path, contents: Contents, output: str | None, ending: str, refe
         _document(report(contents, folder, reference, pictures=path != "-"), path, ending)
 
 
-def _two(a: tuple[Path, Contents], b: tuple[Path, Contents], output: str, ending: str, reference: str | None) -> None:
+def _two(
+    names: tuple[str, str],
+    a: tuple[Path, Contents],
+    b: tuple[Path, Contents],
+    output: str,
+    ending: str,
+    reference: str | None,
+) -> None:
     if reference is not None:
         raise UsageError("--reference goes with one store: two are compared with each other")
     found = pair.pairs(a, b)
     if ending in TABLES:
         _put(output, TABLES[ending](pair.named_tables(found)).encode())
     else:
-        _document(pair.report((str(a[0]), str(b[0])), found), output, ending)
+        _document(pair.report(names, found), output, ending)
 
 
 def _together(stores: list[tuple[Path, Contents]], output: str, ending: str, reference: str | None) -> None:
@@ -167,11 +185,12 @@ def _tell(unreadable: Sequence[tuple[Path, str]], missing: list[str]) -> None:
         print(f"report.py: predictions couldn't be read: {clean(said)}", file=sys.stderr)
 
 
-def _read(folder: Path) -> tuple[Path, Contents]:
-    """Read the store in a folder that was named."""
+def _read(folder: Path, unpacked: ExitStack) -> tuple[Path, Contents]:
+    """Read the store in a folder that was named, or what was published of one, which lies unpacked for so long."""
     try:
         if not folder.is_dir():
             raise UsageError(f"no store at {folder}{_nearest(folder)}; `python -m bench run` makes one")
+        folder = unpacked.enter_context(published.as_store(folder))
         contents = _contents(folder)
     except OSError as error:
         raise UsageError(f"{folder} can't be read: {error.strerror}") from error

@@ -10,7 +10,7 @@ from bench.data import load_local, tokenise
 from bench.job import Job, examples_path
 from bench.model import backbone
 from bench.spec import BackboneRef, DataRef, RunSpec, TrainingSpec, Variant
-from bench.study import EXAMPLE_COLUMNS
+from bench.study.scratch import EXAMPLE_COLUMNS
 from bench.training.run import Run
 
 if TYPE_CHECKING:

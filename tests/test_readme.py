@@ -6,6 +6,8 @@ between single backticks and begins as one. Each must follow one of these rules,
 - `python -m bench run …` is run with --dry-run, which checks all that is said of methods, sweeps and options; a study
   file that it names is there, as `bench init` writes it;
 - `python -m bench budget` is a gate of `.ci/run`, which runs it;
+- `python -m bench publish …` and `merge …` are run as they are, the stores that they name being there; to the Hub, the
+  command says that it can't be reached once the folder is there;
 - `python -m bench …` else, and `python report.py …`, are run as they are, the stores that they name being there;
 - `make TARGET NAME=…` names a target and variables that exist;
 - what only moves about a shell (`cd`, `source`, `git clone`, `pip install`) is taken as it is.
@@ -13,6 +15,7 @@ between single backticks and begins as one. Each must follow one of these rules,
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 import subprocess
@@ -113,6 +116,8 @@ def test_a_command_works_as_it_is_shown(
         assert call(monkeypatch, *words[3:], "--dry-run") == 0
     elif words == ["python", "-m", "bench", "budget"]:
         assert "-m bench budget\n" in (ROOT / ".ci/run").read_text("utf-8")
+    elif words[:3] == ["python", "-m", "bench"] and words[3] in ("publish", "merge"):
+        _share(monkeypatch, words[3:])
     elif words[:3] == ["python", "-m", "bench"]:
         request.getfixturevalue("readmes_method")
         assert call(monkeypatch, *words[3:]) == 0
@@ -134,6 +139,16 @@ def _report(arguments: list[str]) -> None:
         [sys.executable, ROOT / "report.py", *arguments], env=environment(), capture_output=True, text=True, timeout=120
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def _share(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    """Run a command whose stores are named first, and where to last."""
+    stores = list(itertools.takewhile(lambda word: not word.startswith("-"), words[1:]))
+    for store in stores:
+        build_store(Path(store), DEMO[:2])
+    to_hub = words[-1].startswith("hub:")
+    assert call(monkeypatch, *words) == (2 if to_hub else 0)
+    assert Path(f"{stores[0]}-published" if to_hub else words[-1]).is_dir()
 
 
 def _target(words: list[str]) -> None:

@@ -99,6 +99,14 @@ class Store:
         except FileNotFoundError:
             return None
 
+    def predictions(self, record: schema.Record) -> bytes | None:
+        """Return a run's predictions as parquet; None where the store has none of it."""
+        if record.quality is None:
+            return None
+        with suppress(FileNotFoundError):
+            return (self.folder / Path(record.quality.predictions).name).read_bytes()
+        return None
+
     def _load(self, path: Path) -> schema.Record:
         """Read one record and hold its predictions against the hash that it carries."""
         record = schema.loads(path.read_bytes())

@@ -12,7 +12,7 @@ import pytest
 from bench.data import load_local
 from bench.execution import baseline
 from bench.job import examples_path
-from bench.study import EXAMPLE_COLUMNS
+from bench.study.scratch import EXAMPLE_COLUMNS
 
 if TYPE_CHECKING:
     from pathlib import Path

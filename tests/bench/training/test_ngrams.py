@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 
 from bench.data import load_local, text_hash
-from bench.study import EXAMPLE_COLUMNS
+from bench.study.scratch import EXAMPLE_COLUMNS
 from bench.training import ngrams
 
 if TYPE_CHECKING:

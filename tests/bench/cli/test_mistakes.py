@@ -1,9 +1,8 @@
-"""What a person types: mistakes, the grid, the list."""
+"""What a person mistypes, and what is wrong with what he names."""
 
 from __future__ import annotations
 
 import json
-import re
 import select
 import shutil
 import socket
@@ -12,8 +11,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from commands import bench, call, environment
-from record_factory import Variant, build_store
+from commands import call, environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -249,147 +247,3 @@ def test_cuda_where_there_is_none(monkeypatch: pytest.MonkeyPatch, capsys: pytes
         pytest.skip("needs a machine without CUDA")
     assert call(monkeypatch, "run", "--device", "cuda") == 2
     assert "--device cuda: torch finds no CUDA device here" in capsys.readouterr().err
-
-
-def test_without_a_command_the_help_is_shown(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code = call(monkeypatch)
-    shown = capsys.readouterr()
-    assert "Usage" in shown.out + shown.err
-    assert "Traceback" not in shown.err
-    assert code in (0, 2)
-
-
-def test_the_help_names_every_option(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(monkeypatch, "run", "--help") == 0
-    shown = capsys.readouterr().out
-    for option in (
-        *("methods", "set", "seeds", "preset", "model", "data", "category", "train-size", "epochs", "max-steps"),
-        *("batch-size", "max-length", "device", "dtype", "results", "save-adapters", "dry-run"),
-    ):
-        assert f"--{option} " in shown
-
-
-def test_a_dry_run_prints_the_grid_and_makes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    sweeps = ["--set", "lora.alpha=8,32", "--set", "lora.r=4,8,16"]
-    assert call(monkeypatch, "run", "--methods", "lora,head", *sweeps, "--seeds", "3,4", "--dry-run") == 0
-    rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    for alpha in (8, 32):
-        for r in (4, 8, 16):
-            assert sum(f"r={r}, alpha={alpha}," in row for row in rows) == 1
-    assert rows[-1] == "7 variants × 2 seeds = 14 runs"
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_without_settings_lora_is_swept_over_alpha(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert call(monkeypatch, "run", "--dry-run") == 0
-    shown = capsys.readouterr().out
-    assert [f"alpha={alpha}" in shown for alpha in (8, 32, 128)] == [True] * 3
-    assert shown.splitlines()[-1] == "7 variants × 3 seeds = 21 runs"
-
-
-def test_a_dry_run_with_texts_tells_how_much_it_reads_and_how_long_that_takes(
-    texts: Path, gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from bench.machine import facts
-    from bench.model import backbone
-
-    monkeypatch.chdir(tmp_path)
-    dry = ["run", "--data", str(texts), "--model", str(gpt2), "--methods", "head,ia3", "--dry-run", "--device", "cpu"]
-    assert call(monkeypatch, *dry) == 0
-    *_, read, unknown = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r"About [\d,]+ tokens: [\d,]+ in train, [\d,]+ in validation, [\d,]+ in test\.", read)
-    assert unknown.startswith("How long a study takes isn't known")
-    here = {"environment.cpu": facts.processor(), "backbone.revision": backbone.local(gpt2).revision}
-    build_store(tmp_path / "results/some", [Variant("head", {}, 0.4, 0, 100.0, 600.0, 40.0)], [0], here)
-    assert call(monkeypatch, *dry) == 0
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert re.fullmatch(
-        r"6 runs take about \d+ (s|min) here, by the speeds in results; 1 of 2 variants count as the slowest known\.",
-        last,
-    )
-
-
-def test_what_was_understood_of_texts_is_shown(
-    gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rows = [{"a": f"the moon {i}", "b": f"bread {i % 40}", "kind": i % 2, "target": "x"} for i in range(90)]
-    (tmp_path / "some.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, rows[0]]), encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    columns = ["--text", "a,b", "--label", "kind", "--sample", "60"]
-    assert call(monkeypatch, "data", "some.jsonl", "--model", str(gpt2), *columns) == 0
-    shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert shown[0] == "some: text: columns `a` and `b`; label: column `kind`, 2 labels; no group"
-    assert "A sample: 60 of 91 passages, each split and label in its share." in shown
-    assert any(line.startswith("Duplicates: 0 texts") for line in shown)
-    assert any(re.fullmatch(r"all \d+ \d+ \d+", line) for line in shown)
-    assert any("the moon 2 bread 2" in line for line in shown)
-    assert any(line.startswith("train ") for line in shown)
-    assert any("--max-length 16 cuts no more" in line or "--max-length 24 cuts" in line for line in shown)
-    assert any(line.startswith("About ") for line in shown)
-    assert {path.name for path in tmp_path.iterdir()} == {"some.jsonl"}
-    assert call(monkeypatch, "data", "some.jsonl", "--model", str(gpt2)) == 2
-    assert (
-        "which column is the text? Name it with --text; the columns are a, b, kind, target" in capsys.readouterr().err
-    )
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [["run", "--dry-run"], ["list"], ["list", "--json"], ["run", "--preset", "demo", "--data", "{}", "--dry-run"]],
-)
-def test_what_computes_nothing_does_not_wait_for_torch(arguments: list[str], texts: Path, tmp_path: Path) -> None:
-    arguments = [argument.format(texts) for argument in arguments]
-    code = (
-        "import sys\nfrom bench import cli\n"
-        f"sys.argv = ['bench', *{arguments!r}]\n"
-        "try:\n    cli.main()\nexcept SystemExit as left:\n    assert not left.code\n"
-        "print(sorted({'torch', 'transformers', 'peft', 'datasets'} & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == "[]"
-
-
-def test_the_list_as_json_has_what_the_list_shows(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert call(monkeypatch, "list", "--json") == 0
-    described = json.loads(capsys.readouterr().out)
-    assert {"frozen", "head", "lora", "ia3", "prefix"} <= {method["name"] for method in described}
-    assert call(monkeypatch, "list") == 0
-    shown = " ".join(capsys.readouterr().out.split())
-    for method in described:
-        assert method["name"] in shown
-        assert " ".join(method.get("trains", method.get("unable")).split()) in shown
-        for field, value in method.get("defaults", {}).items():
-            assert value in (None, False) or f"{field}={value}" in shown
-    assert "sweeps alpha over 8, 32, 128" in shown
-    assert "learning_rate 1.581e-05..0.01581:log; alpha 8..128:log (alpha scales the update" in shown
-
-
-def test_the_list_is_printed_in_whatever_encoding(tmp_path: Path) -> None:
-    done = bench("list", cwd=tmp_path, PYTHONIOENCODING="ascii")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.isascii()
-    assert "lora" in done.stdout
-
-
-def test_a_study_bears_an_odd_system(gpt2: Path, texts: Path, tmp_path: Path) -> None:
-    """A long TMPDIR, a home that is none and an output of ASCII cost nothing."""
-    folder = tmp_path / ("long-name-of-a-job" * 6)
-    folder.mkdir()
-    odd = {"TMPDIR": str(folder), "HOME": "/dev/null", "PYTHONIOENCODING": "ascii"}
-    sources = ["--model", str(gpt2), "--data", str(texts), "--seeds", "0", "--max-steps", "2", "--results", "store"]
-    done = bench("run", "--methods", "head", "--device", "cpu", "--dtype", "fp32", *sources, cwd=tmp_path, **odd)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "is too long for the path of a socket" in done.stderr
-    assert "1 of 1 runs ok" in done.stdout

@@ -1,4 +1,4 @@
-"""What a study says of the model that it was given, and puts into each record."""
+"""What a study says of the model and the texts that it was given, and puts into each record."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from commands import bench, call
+from commands import bench
 
 from bench import study
-from bench.errors import UsageError
 from bench.execution import baseline
 from bench.machine import cores
 from bench.reporting import markdown, report
@@ -19,7 +18,6 @@ from bench.store.files import DAMAGED, Store
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bench.job import Job
     from bench.store.record import Record
 
 CHOSEN = ["--methods", "head", "--seeds", "0", "--max-steps", "2", "--device", "cpu", "--dtype", "fp32"]
@@ -144,74 +142,3 @@ def test_texts_as_they_are_make_records_that_say_what_they_are_called(gpt2: Path
     assert record.quality is not None
     assert record.quality.test.per_category == {}
     assert set(record.quality.test.per_style) == {"0", "1"}
-
-
-@pytest.fixture
-def tasks(texts: Path, gpt2: Path, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file of a study on two data sets with two backbones, in the current folder."""
-    shutil.copytree(texts, tmp_path / "fewer")
-    train = tmp_path / "fewer/train.jsonl"
-    train.write_text("".join(train.read_text("utf-8").splitlines(keepends=True)[:-2]), encoding="utf-8")
-    file = tmp_path / "study.yaml"
-    chosen = "methods: head\nseeds: 0\nmax_steps: 2\ndevice: cpu\ndtype: fp32\n"
-    file.write_text(f"data: [{texts}, fewer]\nmodel: [{gpt2}, {bert}]\n{chosen}", encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    return file
-
-
-def test_a_study_file_runs_every_task_into_one_store_and_again_only_what_is_missing(
-    tasks: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert call(monkeypatch, "run", "study.yaml") == 0
-    store = Store(tasks.parent / "results/study")
-    ran = {(run.data.fingerprint, run.backbone.name): run for run in store.read().records}
-    assert len(ran) == 4
-    assert {run.data.sizes.train for run in ran.values()} == {35, 37}
-    assert {(run.backbone.name, run.data.majority.accuracy) for run in ran.values()} == {
-        (name, 0.4) for name in ("tiny-gpt2", "tiny-bert")
-    }
-    out = capsys.readouterr().out
-    assert "4/4 · fewer · tiny-bert · head seed=0 · accuracy" in out
-    assert "Over all 4 tasks" in out
-
-    assert call(monkeypatch, "run", "study.yaml", "--seeds", "0,1", "--rerun", "none") == 0
-    assert "4 of 4 runs ok" in capsys.readouterr().out
-    gone = next(iter(ran.values()))
-    store.record_path(gone.uid).unlink()
-    assert call(monkeypatch, "run", "study.yaml") == 0
-    out = capsys.readouterr().out
-    assert "3 of 4 runs have a record already (3 ok); to do: 1 (1 missing)" in out
-    assert "1/1 · " in out
-
-
-def test_a_dry_run_counts_the_tasks(
-    tasks: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert call(monkeypatch, "run", "study.yaml", "--set", "head.learning_rate=0.1,0.2", "--dry-run") == 0
-    assert "4 tasks × 2 variants × 1 seeds = 8 runs" in capsys.readouterr().out
-
-
-def test_tasks_have_a_scratch_folder_each_and_are_named(
-    tasks: Path, texts: Path, gpt2: Path, taken: list[Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert call(monkeypatch, "run", "study.yaml", "--no-baseline") == 0
-    assert len({job.scratch for job in taken}) == 4
-    assert taken[0].label == "some-texts · tiny-gpt2 · head seed=0"
-    study.run(study.Request(("head",), data=str(texts), model=str(gpt2), device="cpu", dtype="fp32", baseline=False))
-    assert taken[4].label == "head seed=0"  # with one task it goes without saying
-
-
-def test_one_task_under_two_names_is_refused(tasks: Path, texts: Path, gpt2: Path) -> None:
-    shutil.copytree(texts, tasks.parent / "copy")
-    same = [study.Request(("head",), data=name, model=str(gpt2), device="cpu") for name in (str(texts), "copy")]
-    with pytest.raises(UsageError, match="copy · tiny-gpt2 and some-texts · tiny-gpt2 are the same"):
-        study.run(*same)
-
-
-def test_a_data_set_that_cannot_be_read_stops_the_study_before_its_first_run(
-    tasks: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tasks.parent / "fewer/test.jsonl").write_text("{", encoding="utf-8")
-    assert call(monkeypatch, "run", "study.yaml") == 2
-    assert "fewer" in capsys.readouterr().err
-    assert not list(tasks.parent.glob("results/*/*.json"))

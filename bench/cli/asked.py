@@ -1,0 +1,73 @@
+"""What `run` and `tune` were asked for: their common parameters, a study file -> requests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench import console
+from bench.cli import values
+from bench.spec import expand, renamed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import typer
+
+    from bench import study, studyfile
+
+EXIT_RUNS_FAILED = 1
+
+_AS_GIVEN = (
+    *("preset", "model", "data", "train_size", "epochs", "max_steps", "batch_size", "max_length", "device", "dtype"),
+    *("feature_cache", "results", "rerun", "checkpoint", "save_adapters", "baseline", "timing"),
+)
+_KEYS = {"chosen": "methods"}
+"""Parameters that have another name than a study file's key."""
+
+
+def request(given: Mapping[str, Any]) -> study.Request:
+    """Return what was asked for by the parameters, by name, that `run` and `tune` have in common."""
+    from bench import study
+    from bench.execution import engine, slots
+
+    chosen = values.names(given["chosen"]) or ()
+    if hint := renamed(chosen):
+        console.say(hint)
+    reading = (given[name] for name in ("text", "label", "group", "document", "splits", "sample"))
+    return study.Request(
+        **{name: given[name] for name in _AS_GIVEN},
+        methods=expand(chosen),
+        settings=tuple(given.get("settings") or ()),
+        seeds=values.seeds(given["seeds"]),
+        categories=values.names(given["category"]),
+        reading=values.reading(*reading),
+        timeout_s=values.duration(given["timeout"]),
+        engine=engine.settings(
+            given["engine"],
+            slots.Placing(values.jobs(given["jobs"]), given["threads"], given["runs_per_gpu"], given["timing"]),
+            given["workers"],
+            given["engine_set"] or (),
+            given["engine_file"],
+        ),
+    )
+
+
+def typed_keys(ctx: typer.Context) -> set[str]:
+    """Return what was given on the command line, by a study file's keys."""
+    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+    return {_KEYS.get(name, name) for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+
+
+def study_file(path: Path | None) -> studyfile.Study | None:
+    """Read a study file, if one was named. Raises UsageError with its mistakes."""
+    from bench import studyfile
+
+    return None if path is None else studyfile.read(path)
+
+
+def requests(found: studyfile.Study | None, given: Mapping[str, Any], typed: set[str]) -> list[study.Request]:
+    """Return what a study file asks for, with what the command line says on top; without a file that alone."""
+    if found is None:
+        return [request(given)]
+    return found.requests(request({**given, **found.options(typed)}), typed)
