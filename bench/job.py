@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bench.store.record import Compute, Epoch, Memory, Parameters, Part, Quality, RunError, Speed, Status
+from bench.store.record import Compute, Epoch, Forgetting, Memory, Parameters, Part, Quality, RunError, Speed, Status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +81,7 @@ class Outcome(Part):
     speed: Speed
     memory: Memory
     compute: Compute | None
+    forgetting: Forgetting | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import methods
-from bench.data import load_local, tokenise
+from bench.data import HeldOut, held_out, load_local, tokenise
 from bench.job import Job, examples_path
 from bench.model import backbone
 from bench.spec import BackboneRef, DataRef, RunSpec, TrainingSpec, Variant
@@ -57,7 +57,10 @@ def prepared(model: Path, texts: Path, scratch: Path, **changes: Any) -> Prepare
     training = TRAINING.model_copy(update=changes)
     ref, corpus = backbone.local(model), load_local(texts)
     scratch.mkdir(exist_ok=True)
-    tokenise(corpus, backbone.tokenizer(ref), training.max_length).save(scratch)
+    tokenizer = backbone.tokenizer(ref)
+    tokenise(corpus, tokenizer, training.max_length).save(scratch)
+    if backbone.models_language(ref):
+        HeldOut.of(held_out.read(held_out.EVERYDAY), tokenizer).save(scratch)
     corpus.frames["test"].assign(text_hash="").reindex(columns=EXAMPLE_COLUMNS).to_parquet(examples_path(scratch))
     data = DataRef(name="texts", source="local", revision=None, fingerprint=corpus.fingerprint)
     return Prepared(ref, data, training, scratch)

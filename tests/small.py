@@ -64,10 +64,13 @@ def write_texts(folder: Path) -> Path:
     return folder
 
 
-def save_model(architecture: str, folder: Path) -> Path:
-    """Write a model with random weights, and its tokenizer, into a new folder."""
+def save_model(architecture: str, folder: Path, *, language: bool = False) -> Path:
+    """Write a model with random weights, and its tokenizer, into a new folder; with the head for `language`, if asked.
+
+    A language model's weights are large enough for a head that isn't its own to show.
+    """
     import torch
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
     tokenizer = _tokenizer(marks=architecture in MARKED)
     ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
@@ -78,7 +81,12 @@ def save_model(architecture: str, folder: Path) -> Path:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        AutoModel.from_config(config).save_pretrained(folder)
+        model = (AutoModelForCausalLM if language else AutoModel).from_config(config)
+        if language:
+            for parameter in model.parameters():
+                if parameter.ndim > 1:
+                    torch.nn.init.normal_(parameter, std=0.15)
+        model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

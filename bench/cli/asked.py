@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import console
 from bench.cli import values
+from bench.errors import UsageError
 from bench.spec import expand, renamed
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _AS_GIVEN = (
     *("preset", "model", "data", "train_size", "epochs", "max_steps", "batch_size", "max_length", "device", "dtype"),
     *("feature_cache", "results", "rerun", "checkpoint", "save_adapters", "baseline", "timing"),
 )
-_KEYS = {"chosen": "methods"}
+_KEYS = {"chosen": "methods", "no_forgetting": "forgetting"}
 """Parameters that have another name than a study file's key."""
 
 
@@ -34,6 +35,8 @@ def request(given: Mapping[str, Any]) -> study.Request:
     chosen = values.names(given["chosen"]) or ()
     if hint := renamed(chosen):
         console.say(hint)
+    if given["forgetting"] and given["no_forgetting"]:
+        raise UsageError("--forgetting FILE and --no-forgetting: give one of them")
     reading = (given[name] for name in ("text", "label", "group", "document", "splits", "sample"))
     return study.Request(
         **{name: given[name] for name in _AS_GIVEN},
@@ -42,6 +45,7 @@ def request(given: Mapping[str, Any]) -> study.Request:
         seeds=values.seeds(given["seeds"]),
         categories=values.names(given["category"]),
         reading=values.reading(*reading),
+        forgetting=given["forgetting"] or not given["no_forgetting"],
         timeout_s=values.duration(given["timeout"]),
         engine=engine.settings(
             given["engine"],

@@ -43,6 +43,15 @@ Baseline = Annotated[
         help="Also compare with logistic regression on character n-grams, which takes seconds. The store keeps it.",
     ),
 ]
+Forgetting = Annotated[
+    Path | None,
+    _compare(
+        metavar="FILE",
+        help="The text by which forgetting is measured: how much worse the tuned backbone models it. Default: the "
+        "project's own.",
+    ),
+]
+NoForgetting = Annotated[bool, _compare("--no-forgetting", help="Don't measure forgetting.")]
 Trials = Annotated[int | None, _search(min=1, help="Settings to try for each method, beside its default. Default: 16.")]
 Budget = Annotated[
     str | None,

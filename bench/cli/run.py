@@ -64,6 +64,8 @@ def run(
     save_adapters: options.SaveAdapters = None,
     feature_cache: options.FeatureCache = True,
     baseline: options.Baseline = True,
+    forgetting: options.Forgetting = None,
+    no_forgetting: options.NoForgetting = False,
     dry_run: options.DryRun = False,
 ) -> None:
     """Train every method with every hyperparameter value and seed, and compare them.

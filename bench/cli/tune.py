@@ -64,6 +64,8 @@ def tune(
     save_adapters: options.SaveAdapters = None,
     feature_cache: options.FeatureCache = True,
     baseline: options.Baseline = True,
+    forgetting: options.Forgetting = None,
+    no_forgetting: options.NoForgetting = False,
     dry_run: options.DryRun = False,
 ) -> None:
     """Search good settings for every method with the same budget, and compare the methods at their best.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.data import held_out
 from bench.data.batches import (
     collate,
     collate_types,
@@ -12,6 +13,7 @@ from bench.data.batches import (
 )
 from bench.data.corpus import Corpus
 from bench.data.frames import SPLITS, text_hash, text_hashes
+from bench.data.held_out import HeldOut
 from bench.data.loader import load_hub, load_local
 from bench.data.open_authors import load_open_authors
 from bench.data.options import DataOptions, parse_splits
@@ -21,12 +23,14 @@ __all__ = [
     "SPLITS",
     "Corpus",
     "DataOptions",
+    "HeldOut",
     "Splits",
     "TokenSplit",
     "collate",
     "collate_types",
     "eval_batches",
     "even_eval_batches",
+    "held_out",
     "load_hub",
     "load_local",
     "load_open_authors",

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from bench.store.record import Backbone, Data, Environment
 
 
+_FIGURES = ("parameters", "speed", "memory", "compute", "forgetting", "notes")
+"""What a record has as the run found it."""
+
+
 class Events(Protocol):
     """Whoever shows a study to a person."""
 
@@ -210,7 +214,7 @@ def _record(
         resolved=result.resolved or None,
         quality=quality,
         search=_search(job, result),
-        **{name: getattr(result, name) for name in ("parameters", "speed", "memory", "compute", "notes")},
+        **{name: getattr(result, name) for name in _FIGURES},
     )
     return record, predictions
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EMBEDDED = Path(__file__).parents[1] / "assets" / "backbone"
 _CONTENT = ("*.json", "*.safetensors", "*.txt", "*.model")
 _SEED_OF_THE_REST = 0
-_WRAPPED = r"^(?:_orig_mod\.|module\.)+"
+WRAPPED = r"^(?:_orig_mod\.|module\.)+"
 """What torch.compile and DataParallel put before the name of each parameter."""
 _NAMED = 5
 _WORDS = 20
@@ -175,7 +175,7 @@ def contents(ref: BackboneRef) -> Contents:
         return Contents()
     config = _config(ref, 2)
     try:
-        with _quiet():
+        with quiet():
             model, missing = _build(ref, config, "meta")
         prefix = _prefix(ref)
     except UsageError:
@@ -190,6 +190,19 @@ def _vocabulary(model: PreTrainedModel) -> int | None:
         return len(model.get_input_embeddings().get_parameter("weight"))
     except NotImplementedError:  # CANINE hashes characters
         return None
+
+
+def models_language(ref: BackboneRef) -> bool:
+    """Tell whether the checkpoint was saved as a causal language model; a BERT wasn't, nor was a classifier."""
+    from transformers.models.auto import modeling_auto
+
+    if ref.source == "random":
+        return False
+    config = _config(ref, 2)
+    kind = modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type)
+    may_look_ahead = config.model_type in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    looks_ahead = config.is_encoder_decoder or (may_look_ahead and not getattr(config, "is_decoder", False))
+    return kind in (config.architectures or ()) and not looks_ahead
 
 
 def check_ids(ref: BackboneRef, found: Contents, largest: int) -> None:
@@ -259,7 +272,7 @@ def _build(ref: BackboneRef, config: PreTrainedConfig, device: str | None) -> tu
         use_safetensors=True,
         trust_remote_code=False,
         ignore_mismatched_sizes=True,  # a head for other styles; anything else is refused below
-        key_mapping={_WRAPPED: ""},
+        key_mapping={WRAPPED: ""},
         dtype=torch.float32,
         device_map=device,
         output_loading_info=True,
@@ -323,13 +336,13 @@ def _prefix(ref: BackboneRef) -> str | None:
     for path in _weights(Path(ref.folder)):
         with safe_open(path, framework="np") as file:
             for name in file.keys():  # noqa: SIM118  (the file isn't a dict)
-                if found := re.match(_WRAPPED, name):
+                if found := re.match(WRAPPED, name):
                     return found.group()
     return None
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers' own report of a loading, and its progress bar, from the terminal."""
     from transformers import logging
 

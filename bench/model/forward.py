@@ -9,18 +9,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch.nn import functional
+from transformers import PreTrainedModel
 
 from bench.data import collate, collate_types, eval_batches, even_eval_batches, parts_of_similar_length
 from bench.model import packed
 from bench.model.transfer import to_device
 from methods import MethodError
+from methods.prepare import base_model
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
     from transformers import GPT2ForSequenceClassification
 
     from bench.data import TokenSplit
     from bench.machine.facts import Device, Dtype
+    from bench.model.language import LanguageHead
 
 _SAME = 0.05
 """How far logits from the first token alone may be from a head's own, as a share of the largest; bfloat16 rounds."""
@@ -97,6 +103,22 @@ class Forward:
                     "reads can't be kept; use --no-feature-cache"
                 )
             return first.float()
+
+    def next_token_losses(self, head: LanguageHead, ids: Sequence[int]) -> torch.Tensor:
+        """Return the cross-entropy in nats of each token of a text but the first, given those before it, [t - 1] fp32.
+
+        The adapted model reads the text alone, so that nothing is padded; its classification head doesn't count.
+        """
+        model = next(part for part in self.module.modules() if isinstance(part, PreTrainedModel))
+        (text,) = to_device([np.array([ids], dtype=np.int64)], self.device)
+        states: list[torch.Tensor] = []
+        with (
+            self._precision(),
+            base_model(model).register_forward_hook(lambda _, __, output: states.append(output[0])),
+        ):
+            self.module(input_ids=text, attention_mask=torch.ones_like(text))
+            logits = head(states[-1], text)
+        return functional.cross_entropy(logits[0, :-1].float(), text[0, 1:], reduction="none")
 
     @cached_property
     def _model(self) -> GPT2ForSequenceClassification | None:

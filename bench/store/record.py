@@ -279,6 +279,18 @@ class Compute(Part):
     operators: int
 
 
+class Forgetting(Part):
+    """How well the backbone models a text that no run trains on: mean cross-entropy in nats a token.
+
+    `before` is without the method, `after` with it as it was trained; so many `tokens` of the text are predicted.
+    """
+
+    text_sha256: str
+    tokens: int
+    before: float
+    after: float
+
+
 class Environment(Part):
     """Where the run was made. `gpu` and `gpu_memory_bytes` are of the card that it had; there were so many `gpus`."""
 
@@ -325,6 +337,9 @@ class Record(Part):
     speed: Speed | None = None
     memory: Memory | None = None
     compute: Compute | None = None
+    forgetting: Forgetting | None = Field(
+        default=None, description="null where it wasn't asked for, and where the backbone is no causal language model"
+    )
     notes: list[str] = Field(
         default=[],
         description="a line for each figure of a good run that is null as it failed, and for predictions that differed "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import console
-from bench.data import SPLITS, tokenise
+from bench.data import SPLITS, held_out, tokenise
 from bench.errors import UsageError
 from bench.model import backbone
 from bench.sources import resolve
@@ -35,6 +35,8 @@ class Prepared:
     sources: Sources
     corpus: Corpus
     store: Store
+    held_out: str | None
+    """The text by which forgetting is measured."""
 
     @property
     def name(self) -> str:
@@ -82,6 +84,7 @@ def prepare(
     miss, a title and a text.
     """
     request.variants()
+    text = held_out.asked(request.forgetting)
     device, dtype = request.engine.hardware(request.device, request.dtype)
     sources = resolve(
         *(request.preset, request.model, request.data, request.categories, request.train_size, request.reading)
@@ -113,7 +116,7 @@ def prepare(
     _make("--results", store.folder)
     if request.save_adapters:
         _make("--save-adapters", request.save_adapters)
-    return Prepared(study, sources, corpus, store)
+    return Prepared(study, sources, corpus, store, text)
 
 
 def look(request: Request) -> tuple[Corpus, dict[Split, NDArray[np.int64]]]:

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for; None leaves the choice to the preset."""
+    """What was asked for; None leaves the choice to the preset.
+
+    `forgetting` is a file with the text that it is measured by; True takes the project's own, False none.
+    """
 
     methods: tuple[str, ...] = CORE
     settings: tuple[str, ...] = ()
@@ -45,6 +48,7 @@ class Request:
     timeout_s: float | None = None
     checkpoint: Literal["auto", "on", "off"] = "auto"
     baseline: bool = True
+    forgetting: Path | bool = True
     timing: bool = True
     engine: engine.Settings = field(default_factory=engine.settings)
 

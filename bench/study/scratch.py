@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError
 
 from bench import console
-from bench.data import SPLITS, Splits, text_hashes, tokenise
+from bench.data import SPLITS, HeldOut, Splits, text_hashes, tokenise
 from bench.errors import UsageError
 from bench.job import Job, examples_path
 from bench.model import backbone
@@ -16,6 +16,8 @@ from bench.model import backbone
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from transformers import PreTrainedTokenizerFast
 
     from bench.spec import RunSpec
     from bench.study.preparing import Prepared
@@ -57,6 +59,8 @@ def lay_out(task: Prepared, label: str, todo: Sequence[RunSpec], scratch: Path, 
     if task.corpus.understood and task.corpus.label != "style":  # our own columns go without saying
         console.say(f"{task.corpus.name}: {task.corpus.understood}")
     jobs = _jobs(task, label, todo, splits, scratch, request)
+    if task.held_out is not None and backbone.models_language(model):
+        _hold_out(task.held_out, model.name, tokenizer, scratch)
     return Ready(task, label, scratch, jobs, contents, splits.truncated)
 
 
@@ -101,6 +105,16 @@ def _jobs(
         )
         for spec in specs
     ]
+
+
+def _hold_out(text: str, model: str, tokenizer: PreTrainedTokenizerFast, scratch: Path) -> None:
+    """Leave in the scratch folder the text by which forgetting is measured."""
+    try:
+        held_out = HeldOut.of(text, tokenizer)
+    except Exception as error:  # which is what tokenizers raises for a word that it doesn't know
+        console.say(f"Forgetting isn't measured: {model}'s tokenizer can't read the text ({error}).")
+        return
+    held_out.save(scratch)
 
 
 def unwritable(folder: Path, error: Exception) -> UsageError:

@@ -35,7 +35,7 @@ COMPARED = (
 """What only the file says: it is what its tasks are."""
 _AS_STATED = (
     *("preset", "epochs", "max_steps", "batch_size", "max_length", "device", "dtype", "feature_cache", "baseline"),
-    *("timing", "results", "rerun", "checkpoint", "save_adapters"),
+    *("forgetting", "timing", "results", "rerun", "checkpoint", "save_adapters"),
 )
 _AS_OPTIONS = ("jobs", "threads", "runs_per_gpu", "timeout", "engine", "workers")
 

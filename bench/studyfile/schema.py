@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003  (pydantic reads it)
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
@@ -35,6 +35,14 @@ def _at_once(value: object) -> object:
     if value == "auto" or (type(value) is int and value >= 1):
         return value
     raise PydanticCustomError("jobs", "expected a whole number of at least 1, or auto")
+
+
+def _text_or_not(value: object) -> object:
+    if isinstance(value, str):
+        return Path(value)
+    if isinstance(value, bool):
+        return value
+    raise PydanticCustomError("forgetting", "expected a file's name, or true or false")
 
 
 Whole = Annotated[int, Field(strict=True, ge=1)]
@@ -116,6 +124,7 @@ class StudyFile(Part):
     settings: dict[str, Annotated[list[Any], Listed, Some]] | None = Field(default=None, alias="set")
     seeds: Annotated[list[Seed], Listed, Some] | None = None
     baseline: Truth | None = None
+    forgetting: Annotated[Path | bool, PlainValidator(_text_or_not)] | None = None
     epochs: Whole | None = None
     max_steps: Whole | None = None
     batch_size: Whole | None = None

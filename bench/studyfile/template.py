@@ -53,6 +53,9 @@ methods: [core]
 # Also compare with logistic regression on character n-grams.
 # baseline: true
 
+# A text of your own by which forgetting is measured: how much worse the tuned backbone models it. false: don't measure.
+# forgetting: true
+
 # Training. Without a number, the preset's.
 # epochs: 3
 # max_steps: 1000

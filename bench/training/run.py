@@ -13,7 +13,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from bench.data import SPLITS, Splits, train_batches
+import methods
+from bench.data import SPLITS, HeldOut, Splits, train_batches
 from bench.job import Outcome, examples_path, storable
 from bench.machine import measure
 from bench.model import backbone, features
@@ -22,8 +23,8 @@ from bench.model.forward import Forward
 from bench.model.prepacked import prepacked
 from bench.model.transfer import placed
 from bench.store.files import write_atomically
-from bench.store.record import Compute, Parameters, Quality
-from bench.training import compute, train
+from bench.store.record import Compute, Forgetting, Parameters, Quality
+from bench.training import compute, forgetting, train
 from bench.training.checkpoint import Checkpoint
 from bench.training.costs import Costs
 from bench.training.metrics import log_probabilities, scores
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from bench.job import Job
     from bench.model.features import Pass
     from bench.spec import TrainingSpec
+    from methods import Method
 
 _MERGED_PASSAGES = 320
 """Ten batches: enough for a throughput, where a second pass over a large test split would cost as much as the first."""
@@ -69,6 +71,7 @@ class Run:
         self.spec, self.training = job.spec, job.spec.training
         self.method = job.spec.variant.build()
         self.splits = Splits.load(job.scratch)
+        self.held_out = HeldOut.load(job.scratch)
 
     @cached_property
     def examples(self) -> pd.DataFrame:
@@ -122,9 +125,15 @@ class Run:
         with _noting(notes, "parameters.adapter_bytes"):
             size = adapters.adapter_bytes(forward.module)
             found = found.model_copy(update={"parameters": found.parameters.model_copy(update={"adapter_bytes": size})})
+        after: float | None = None
+        with _noting(notes, "forgetting"):
+            after = self._nats_after(forward)
         with _noting(notes, "speed.eval_merged_tokens_per_s"):
             costs = replace(costs, merged_tokens_per_s=self._merged_tokens_per_s(forward))
         del forward, reader
+        if after is not None:
+            with _noting(notes, "forgetting"):
+                found = found.model_copy(update={"forgetting": self._forgetting(after)})
         with _noting(notes, "compute"):
             fixed = Compute(**self._once(f"step {self.spec.variant.identity()}", self._fixed_step))
             found = found.model_copy(update={"compute": fixed})
@@ -168,13 +177,17 @@ class Run:
         path = self.job.checkpoint
         return None if path is None else Checkpoint(path, self.job.scratch, self.job.checkpoint_after_s)
 
-    def _load(self, training: TrainingSpec) -> tuple[Forward, int]:
-        """Return the adapted model, on its device and in its precision, and how many parameters its backbone has."""
+    def _load(self, training: TrainingSpec, method: Method | None = None) -> tuple[Forward, int]:
+        """Return the adapted model, on its device and in its precision, and how many parameters its backbone has.
+
+        It is adapted by the run's method where no other is given.
+        """
         torch.manual_seed(self.spec.seed)
         model = backbone.load(self.spec.backbone, len(self.job.styles), self.spec.seed)
         parameters = sum(p.numel() for p in base_model(model).parameters())
         nn.Module.to(model, _TORCH_DTYPE[training.dtype])
-        module = placed(self.method.apply(model, train.plan(self.splits.train, training)), training.device)
+        plan = train.plan(self.splits.train, training)
+        module = placed((method or self.method).apply(model, plan), training.device)
         pad_id = backbone.pad_id(self.spec.backbone)
         return Forward(module, training.device, training.dtype, pad_id, len(self.job.styles)), parameters
 
@@ -224,6 +237,34 @@ class Run:
         with prepacked(merged):
             evaluation = train.evaluate(reader, self.splits.test.spread(_MERGED_PASSAGES))
         return evaluation.tokens / evaluation.cost.seconds
+
+    def _nats_after(self, forward: Forward) -> float | None:
+        """Return how well the adapted model models the held-out text; None where there is none for it."""
+        if self.held_out is None:
+            return None
+        self.watch("measuring forgetting", 0, 1)
+        return self._nats_before(forward) if self.method.fixed_features else self._nats(forward)
+
+    def _nats_before(self, unchanged: Forward | None = None) -> float:
+        """Return how well the backbone as it comes does; `unchanged` is a module that has it, where one is at hand."""
+
+        def find() -> dict[str, Any]:
+            return {"nats": self._nats(unchanged or self._load(self.training, methods.get("frozen")())[0])}
+
+        return float(self._once(f"nats {self._longest_piece}", find)["nats"])
+
+    def _nats(self, forward: Forward) -> float:
+        assert self.held_out is not None
+        return forgetting.nats_per_token(forward, self.spec.backbone, self.held_out, self._longest_piece)
+
+    @cached_property
+    def _longest_piece(self) -> int:
+        return forgetting.longest(backbone.max_positions(self.spec.backbone), self.method.prepended_tokens)
+
+    def _forgetting(self, after: float) -> Forgetting:
+        assert self.held_out is not None
+        tokens = self.held_out.predicted(self._longest_piece)
+        return Forgetting(text_sha256=self.held_out.sha256, tokens=tokens, before=self._nats_before(), after=after)
 
     def _fixed_step(self) -> dict[str, Any]:
         self.watch("counting", 0, 1)
