@@ -51,6 +51,7 @@ class Variant:
     live_peak_mib: float = 100.0
     turns_up_at: int | None = None
     seed_sd: float = 0.01
+    forgetting: float | None = None
 
 
 def lora(alpha: int, accuracy: float, **truth: Any) -> Variant:
@@ -268,7 +269,16 @@ def _results(variant: Variant, seed: int) -> dict[str, Any]:
         },
         "memory": {"peak_bytes": int(variant.peak_mib * noise * 2**20), "baseline_bytes": 590 * 2**20, "kind": "rss"},
         "compute": {"live_peak_bytes": int(variant.live_peak_mib * 2**20), "flops": 10**9, "operators": 2_500},
+        "forgetting": _forgetting(variant, seed),
     }
+
+
+def _forgetting(variant: Variant, seed: int) -> dict[str, Any] | None:
+    """What the variant forgets, a tenth of it a matter of the seed."""
+    if variant.forgetting is None:
+        return None
+    chance = 1 + 0.1 * _generator("forgetting", variant, seed).standard_normal()
+    return {"text_sha256": "ab" * 32, "tokens": 2_072, "before": 4.5, "after": 4.5 + variant.forgetting * chance}
 
 
 def _quality(variant: Variant, seed: int) -> dict[str, Any]:

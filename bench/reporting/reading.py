@@ -123,4 +123,8 @@ def _costs(summaries: Sequence[Summary]) -> str:
         said += f"; peak memory is {' or, on a GPU, '.join(memory[kind] for kind in sorted(kinds, reverse=True))}"
     if any(run.compute for summary in summaries for run in summary.runs):
         said += "; live tensors are the most that tensors took in one fixed small training step, alike on any machine"
+    if any(summary.forgetting for summary in summaries):
+        said += (
+            ". Forgetting is how much worse the backbone models ordinary text than without the method, in nats a token"
+        )
     return f"{said}."

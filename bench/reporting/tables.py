@@ -39,6 +39,7 @@ COSTS: dict[Cost, str] = {
     "trainable": "Trainable parameters",
     "train_s": "Training time",
     "eval_tokens_per_s": "Inference speed",
+    "forgetting": "Forgetting",
 }
 WORTH_TELLING = 0.05
 """A share of draws on a Pareto front below this isn't listed."""
@@ -50,12 +51,14 @@ MACHINE_COLUMNS = (
     Column("Peak memory", Unit.BYTES),
     Column("Train time", Unit.SECONDS),
 )
+FORGETTING = Column("Forgetting", Unit.NATS)
 SIZE_COLUMNS = (Column("Live tensors", Unit.BYTES), Column("Adapter", Unit.BYTES))
 
 
 def comparison(layout: Layout) -> Table:
     """Every variant with its quality and its cost, the top group marked, and the baselines at their places."""
     analysis = layout.analysis
+    forgetting = [FORGETTING] if any(summary.forgetting for summary in layout.summaries) else []
     columns = [
         *layout.columns,
         Column("Accuracy", Unit.SCORE),
@@ -64,6 +67,7 @@ def comparison(layout: Layout) -> Table:
         *COST_COLUMNS,
         *MACHINE_COLUMNS,
         *SIZE_COLUMNS,
+        *forgetting,
     ]
     rows = {
         place: Row(
@@ -75,6 +79,7 @@ def comparison(layout: Layout) -> Table:
                 *_means(summary.trainable, summary.trainable_share),
                 *machine_costs(summary),
                 *_means(summary.live_peak_bytes, summary.adapter_bytes),
+                *(_means(summary.forgetting) if forgetting else ()),
             )
         )
         for place, summary in enumerate(layout.summaries)

@@ -89,8 +89,9 @@ def duration(value: float) -> str:
 
 
 def nats(value: float) -> str:
-    """A loss with three decimals."""
-    return f"{value:.3f}"
+    """A loss, or a difference of losses, with three decimals."""
+    written = f"{value:.3f}"
+    return "0.000" if float(written) == 0 else written.replace("-", "−")
 
 
 def times(value: float) -> str:

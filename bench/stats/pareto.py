@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.stats.summaries import Comparison, Summary
     from bench.store.record import Majority, Record
 
-Cost = Literal["live_peak_bytes", "trainable", "train_s", "eval_tokens_per_s"]
+Cost = Literal["live_peak_bytes", "trainable", "train_s", "eval_tokens_per_s", "forgetting"]
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,11 @@ def fronts(
 ) -> tuple[Front, ...]:
     """The front for each cost; variants that aren't `above` the majority class, by place, are never on it.
 
+    There is none for forgetting where no record tells it, as older ones and those of a BERT don't.
     Without `drawn` accuracies, where no predictions are there, nobody's share is known.
     """
-    return tuple(_front(comparison, cost, drawn, above) for cost in get_args(Cost))
+    told = any(summary.forgetting for summary in comparison.summaries)
+    return tuple(_front(comparison, cost, drawn, above) for cost in get_args(Cost) if cost != "forgetting" or told)
 
 
 def draw(outcomes: Mapping[int, Outcomes], clusters: NDArray[Any], of_seeds: NDArray[Any], majority: Majority) -> Drawn:
@@ -123,18 +125,21 @@ def _shares(comparison: Comparison, cost: Cost, sign: int, drawn: Drawn, places:
 
 
 def _by_seed(summary: Summary, cost: Cost, seeds: Sequence[int]) -> NDArray[Any]:
-    """A cost by seed; the mean stands in for a run that doesn't tell, on another machine or beside other runs."""
+    """A cost by seed; the mean stands in for a run that doesn't tell, on another machine or beside other runs, say."""
     timed = {run.seed for run in summary.timed}
-    known = {run.seed: found for run in summary.runs if (found := _of_run(run, cost, run.seed in timed)) is not None}
+    costs = {run.seed: _of_run(summary, run, cost, run.seed in timed) for run in summary.runs}
+    known = {seed: found for seed, found in costs.items() if found is not None}
     mean = sum(known.values()) / len(known)
     return np.array([known.get(seed, mean) for seed in seeds], dtype=float)
 
 
-def _of_run(run: Record, cost: Cost, timed: bool) -> float | None:
+def _of_run(summary: Summary, run: Record, cost: Cost, timed: bool) -> float | None:
     if cost == "live_peak_bytes":
         return run.compute.live_peak_bytes if run.compute else None
     if cost == "trainable":
         return run.parameters.trainable if run.parameters else None
+    if cost == "forgetting":
+        return summary.forgot(run)
     return getattr(run.speed, cost, None) if timed else None
 
 

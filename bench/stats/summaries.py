@@ -98,7 +98,7 @@ class Summary:
     """One method with one set of hyperparameters, trained in one way, over its seeds.
 
     `runs` have a result, one a seed; `failed` have none, one a seed; speed, memory and time are of the runs on
-    `machine`, of which there may be none.
+    `machine`, and forgetting is of those that were measured by `text` (its SHA-256), of which there may be none.
     """
 
     method: str
@@ -107,6 +107,7 @@ class Summary:
     runs: tuple[Record, ...]
     failed: tuple[Record, ...]
     machine: Machine | None
+    text: str | None = None
 
     @cached_property
     def accuracy(self) -> Estimate | None:
@@ -163,6 +164,16 @@ class Summary:
     def live_peak_bytes(self) -> Estimate | None:
         """Peak bytes of live tensors in one fixed step, the same on every machine."""
         return estimate(run.compute.live_peak_bytes for run in self.runs if run.compute)
+
+    @cached_property
+    def forgetting(self) -> Estimate | None:
+        """How much worse the backbone models the text than without the method, in nats a token."""
+        return estimate(map(self.forgot, self.runs))
+
+    def forgot(self, run: Record) -> float | None:
+        """The same of one run; None where it was measured by another text, or not at all."""
+        found = run.forgetting
+        return found.nats if found is not None and found.text_sha256 == self.text else None
 
     @cached_property
     def train_tokens_per_s(self) -> Estimate | None:
@@ -253,7 +264,8 @@ def _compare(found: Sequence[Record]) -> Comparison:
     records = [record for record in found if record.search is None]
     groups = [_latest_by_seed(group) for group in _grouped(records, _variant).values()]
     machine = _usual_machine([run for group in groups for run in group if has_result(run) and alone(run)])
-    summaries = sorted((_summarise(group, machine) for group in groups), key=_best_first)
+    text = _usual_text(run for group in groups for run in group if has_result(run))
+    summaries = sorted((_summarise(group, machine, text) for group in groups), key=_best_first)
     superseded = len(records) - sum(map(len, groups))
     fair, optimised = (tuple(s for s in searches(found) if s.optimised == apart) for apart in (False, True))
     return Comparison(tuple(records or found), tuple(summaries), machine, superseded, fair, optimised)
@@ -284,7 +296,13 @@ def _usual_machine(runs: Sequence[Record]) -> Machine | None:
     return counted[0][0] if counted else None
 
 
-def _summarise(records: Sequence[Record], machine: Machine | None) -> Summary:
+def _usual_text(runs: Iterable[Record]) -> str | None:
+    """The text by which most of the runs measured forgetting."""
+    counted = Counter(run.forgetting.text_sha256 for run in runs if run.forgetting).most_common(1)
+    return counted[0][0] if counted else None
+
+
+def _summarise(records: Sequence[Record], machine: Machine | None, text: str | None) -> Summary:
     first = records[0]
     return Summary(
         method=first.method,
@@ -293,6 +311,7 @@ def _summarise(records: Sequence[Record], machine: Machine | None) -> Summary:
         runs=tuple(record for record in records if has_result(record)),
         failed=tuple(record for record in records if not has_result(record)),
         machine=machine,
+        text=text,
     )
 
 

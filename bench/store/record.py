@@ -290,6 +290,11 @@ class Forgetting(Part):
     before: float
     after: float
 
+    @property
+    def nats(self) -> float:
+        """How much worse it models the text: after minus before."""
+        return self.after - self.before
+
 
 class Environment(Part):
     """Where the run was made. `gpu` and `gpu_memory_bytes` are of the card that it had; there were so many `gpus`."""

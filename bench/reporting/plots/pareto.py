@@ -15,7 +15,7 @@ from bench.reporting.model import Picture
 from bench.reporting.plots import drawing
 from bench.reporting.plots.labels import OFFSETS, Label, put_labels
 from bench.reporting.plots.view import folded, safe
-from bench.reporting.text import count, duration, per_second, score, size
+from bench.reporting.text import count, duration, nats, per_second, score, size
 from bench.reporting.words import BASELINE
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ AXES = {
     "trainable": Axis("Trainable parameters", lambda value: f"{count(value)} parameters"),
     "train_s": Axis("Training time", duration, (("s", 1), ("min", 60), ("h", 3600))),
     "eval_tokens_per_s": Axis("Inference speed", lambda value: f"{per_second(value)} tokens/s", (("tokens/s", 1),)),
+    "forgetting": Axis("Forgetting", lambda value: f"{nats(value)} nats a token", (("nats a token", 1),)),
 }
 
 
@@ -95,8 +96,8 @@ class Panel:
             room = (high / low) ** 0.18
             limits = low / room, high * room
         else:
-            room = 0.18 * (high - low) or 0.1 * high or 1.0
-            limits = max(0.0, low - room), high + room
+            room = 0.18 * (high - low) or 0.1 * abs(high) or 1.0
+            limits = low - room if low < 0 else max(0.0, low - room), high + room
         return (limits[1], limits[0]) if self.more_is_better else limits
 
     @property

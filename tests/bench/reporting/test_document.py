@@ -10,7 +10,7 @@ from record_factory import DEMO, Variant, build_store, failed_record, lora, make
 
 from bench import stats
 from bench.errors import UsageError
-from bench.reporting import comparison, markdown, report
+from bench.reporting import comparison, latex, markdown, report, spreadsheet
 from bench.reporting.layout import Layout
 from bench.reporting.reading import reading
 from bench.stats.analysis import Shared
@@ -55,6 +55,24 @@ def test_the_top_says_which_preset_it_is_and_what_a_random_backbone_means(text: 
     assert "> [!WARNING]" in top
     assert "never trained" in top
     assert "nothing about pretrained GPT-2" in top
+
+
+def test_forgetting_has_a_column_where_a_record_tells_it(text: str) -> None:
+    assert "Forgetting" not in text
+    told = [
+        make_record(replace(v, forgetting=f)) for v, f in ((HEAD, 0.0), (lora(8, 0.45), -0.2), (lora(32, 0.4), 0.3))
+    ]
+    untold = make_record(DEMO[-1])
+    known = _rendered(*told, untold)
+    rows = {row[0]: row[-1] for row in _comparison(known)}
+    assert _row(known, "Method")[-1] == "Forgetting"
+    assert "how much worse the backbone models ordinary text" in known
+    assert rows["head"] == "0.000"
+    assert rows["prefix"] == "–"
+    assert {rows[name][:2] for name in rows if name.startswith("lora")} == {"−0", "0."}
+    [(_, table)] = comparison(told)
+    assert spreadsheet.render([("", table)]).splitlines()[0].endswith("Forgetting (nats)")
+    assert "Forgetting" in latex.render([("", table)])
 
 
 def test_a_pretrained_backbone_has_no_warning() -> None:

@@ -98,6 +98,17 @@ def test_the_pareto_front_has_its_members_and_nothing_that_is_no_better_than_the
     assert "frozen" not in demo["pareto"].alt
 
 
+def test_forgetting_has_a_panel_that_shows_less_than_nothing_too(tmp_path: Path) -> None:
+    forgets = {"head": 0.0, "ia3": -0.02, "lora": 0.3}
+    build_store(tmp_path, [replace(v, forgetting=forgets[v.method]) for v in DEMO if v.method in forgets])
+    picture = _by_name(_analysis(tmp_path))["pareto"]
+    low, high = _figure(picture)["layout"]["xaxis5"]["range"]
+    assert low < -0.02
+    assert high > 0.3
+    assert any("forgetting: −0.0" in text and "nats a token" in text for text in _hovers(picture))
+    assert "forgetting" in picture.alt
+
+
 def test_better_is_to_the_left_on_every_cost_axis(demo: dict[str, Picture]) -> None:
     layout = _figure(demo["pareto"])["layout"]
     ranges = [layout[name]["range"] for name in ("xaxis", "xaxis2", "xaxis3", "xaxis4")]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -119,6 +120,18 @@ def test_costs_that_no_record_tells_are_none(tmp_path: Path) -> None:
     [comparison] = stats.comparisons(build_store(tmp_path, [lora(8, 0.4)], changes={"compute": None}))
     assert front(stats.analyse(comparison, tmp_path), "live_peak_bytes").costs == (None,)
     assert front(stats.analyse(comparison, tmp_path), "live_peak_bytes").members == frozenset()
+
+
+def test_what_a_variant_forgets_is_a_cost_that_may_be_nothing_or_less(tmp_path: Path) -> None:
+    forgets = {"head": 0.0, "ia3": -0.02, "lora": 0.3}
+    variants = [replace(v, forgetting=forgets[v.method]) for v in DEMO if v.method in forgets]
+    found = analysed(tmp_path, *variants)
+    forgetting = front(found, "forgetting")
+    methods = [summary.method for summary in found.comparison.summaries]
+    assert {methods[i] for i in forgetting.members} == {"ia3", "lora"}
+    assert forgetting.costs[place(found, "head")] == 0
+    assert forgetting.costs[place(found, "ia3")] == pytest.approx(-0.02, rel=0.2)
+    assert all(share is not None for share in forgetting.shares)
 
 
 def test_draws_vary_as_the_mean_does() -> None:

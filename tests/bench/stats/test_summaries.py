@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -147,3 +148,15 @@ def test_the_validation_loss_is_averaged_over_seeds_by_epoch() -> None:
     expected = {epoch: stats.estimate(values) for epoch, values in enumerate(zip(*losses, strict=True), start=1)}
     assert summary.validation_loss == expected
     assert stats.turned_up(summary.validation_loss) == 4
+
+
+def test_forgetting_is_averaged_over_the_runs_by_the_same_text() -> None:
+    records = [make_record(replace(HEAD, forgetting=0.5), seed) for seed in (0, 1, 2)]
+    other = make_record(replace(HEAD, forgetting=9.0), 3, {"forgetting.text_sha256": "cd" * 32})
+    [found] = stats.comparisons([*records, other, make_record(HEAD, 4)])
+    [summary] = found.summaries
+    assert len(summary.runs) == 5
+    assert summary.forgetting == stats.estimate(run.forgetting.nats for run in records if run.forgetting)
+    assert summary.forgetting is not None
+    assert summary.forgetting.mean == pytest.approx(0.5, abs=0.2)
+    assert summary.forgot(other) is None

@@ -100,6 +100,12 @@ def test_each_data_set_meets_each_backbone_in_one_store(tmp_path: Path) -> None:
     assert first.variants()[2].hyperparameters["learning_rate"] == 1e-3
 
 
+def test_forgetting_is_a_file_or_whether_it_is_measured(tmp_path: Path) -> None:
+    for text, asked in (("mine.txt", Path("mine.txt")), ("false", False), ("true", True)):
+        assert _requests(tmp_path, f"forgetting: {text}")[0].forgetting == asked
+    assert _requests(tmp_path, "forgetting: mine.txt", Request(forgetting=False), {"forgetting"})[0].forgetting is False
+
+
 def test_an_empty_file_asks_for_what_the_command_line_does_without_options(tmp_path: Path) -> None:
     assert _requests(tmp_path, "") == [Request(results=Path("results/study"))]
     assert _requests(tmp_path, "data:\nseeds:\nmethods: core")[0].methods == CORE
@@ -174,6 +180,7 @@ def test_what_tasks_may_differ_in_stands_in_the_file_only(tmp_path: Path, field:
         ("data:\n  - a\n  - source: a", "3: data: it stands there twice"),
         ("seeds:\n  - 1\n  - 2\n  - 1", "4: seeds: it stands there twice"),
         ("seeds: -1", "1: seeds: expected a whole number of at least 0, not -1"),
+        ("forgetting: 3", "1: forgetting: expected a file's name, or true or false, not 3"),
         ("jobs: 0", "1: jobs: expected a whole number of at least 1, or auto, not 0"),
         ("timeout: 0", "1: timeout: expected seconds, or a number with a unit"),
         ("data:\n  - a\n  - b.csv", "3: data: b.csv: no such file or folder"),

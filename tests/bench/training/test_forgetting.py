@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
-from in_process import STYLES, prepared
+from in_process import STYLES, nobody, prepared
 from safetensors.torch import load_file, save_file
 from small import save_model
 from torch.nn import functional
@@ -20,7 +21,9 @@ from bench.data import HeldOut, held_out
 from bench.model import backbone
 from bench.model.forward import Forward
 from bench.model.language import LanguageHead
+from bench.spec import TrialSpec
 from bench.training import forgetting
+from bench.training.run import Run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,6 +96,13 @@ def test_a_run_measures_before_and_after_and_before_is_the_same_for_all(
     assert head["text_sha256"] == hashlib.sha256(held_out.EVERYDAY.read_bytes()).hexdigest()
     for found in (lora, prefix):
         assert abs(found["after"] - found["before"]) > 100 * ROUNDING
+
+
+def test_a_searchs_trial_does_not_measure_it(models: dict[str, Path], texts: Path, tmp_path: Path) -> None:
+    asked = prepared(models["gpt2"], texts, tmp_path / "scratch", max_steps=1).begin("head")
+    spec = asked.spec.model_copy(update={"search": TrialSpec(trial=0, space={})})
+    assert asked.held_out is not None
+    assert Run(replace(asked.job, spec=spec), nobody).outcome().forgetting is None
 
 
 def test_what_trains_in_tied_embeddings_is_in_the_head_too(models: dict[str, Path]) -> None:
