@@ -81,7 +81,8 @@ def save_model(architecture: str, folder: Path, *, language: bool = False) -> Pa
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = (AutoModelForCausalLM if language else AutoModel).from_config(config)
+        kind: Any = AutoModelForCausalLM if language else AutoModel
+        model = kind.from_config(config)
         if language:
             for parameter in model.parameters():
                 if parameter.ndim > 1:

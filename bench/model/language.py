@@ -26,7 +26,7 @@ class LanguageHead:
         config = AutoConfig.from_pretrained(ref.folder, local_files_only=True, trust_remote_code=False)
         config.num_hidden_layers = 0  # of the checkpoint nothing is read but embeddings, the last norm and the head
         with quiet():
-            model, loading = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 ref.folder,
                 config=config,
                 local_files_only=True,
@@ -36,6 +36,7 @@ class LanguageHead:
                 dtype=torch.float32,
                 output_loading_info=True,
             )
+        model, loading = loaded
         if loading["missing_keys"]:
             raise ValueError(f"the checkpoint lacks {', '.join(sorted(loading['missing_keys']))}")
         adapted: Any = next(part for part in module.modules() if isinstance(part, PreTrainedModel))

@@ -76,7 +76,7 @@ def test_a_head_changes_nothing_and_a_fresh_lora_rounding_at_most(kind: str, mod
     before = nats(models[kind], forward(models[kind]))
     head = forward(models[kind], "head")
     with torch.no_grad():
-        head.module.score.weight.normal_()
+        head.module.get_parameter("score.weight").normal_()
     assert nats(models[kind], head) == before
     assert nats(models[kind], forward(models[kind], "lora")) == pytest.approx(before, abs=ROUNDING)
 
@@ -108,8 +108,8 @@ def test_a_searchs_trial_does_not_measure_it(models: dict[str, Path], texts: Pat
 def test_what_trains_in_tied_embeddings_is_in_the_head_too(models: dict[str, Path]) -> None:
     full = forward(models["gpt2"], "full")
     with torch.no_grad():
-        full.module.transformer.wte.weight.mul_(0)
-    vocabulary = len(full.module.transformer.wte.weight)
+        full.module.get_parameter("transformer.wte.weight").mul_(0)
+    vocabulary = len(full.module.get_parameter("transformer.wte.weight"))
     assert nats(models["gpt2"], full) == pytest.approx(np.log(vocabulary), abs=ROUNDING)
 
 
@@ -166,7 +166,7 @@ def test_a_head_that_the_checkpoint_lacks_is_named(models: dict[str, Path], tmp_
 def test_a_loss_that_is_no_number_is_refused(models: dict[str, Path]) -> None:
     full = forward(models["gpt2"], "full")
     with torch.no_grad():
-        full.module.transformer.wte.weight.fill_(torch.nan)
+        full.module.get_parameter("transformer.wte.weight").fill_(torch.nan)
     with pytest.raises(ValueError, match="the language model's loss is nan"):
         nats(models["gpt2"], full)
 
