@@ -23,6 +23,8 @@ class LanguageHead:
     """
 
     def __init__(self, ref: BackboneRef, module: nn.Module) -> None:
+        adapted: Any = next(part for part in module.modules() if isinstance(part, PreTrainedModel))
+        embeddings = adapted.get_input_embeddings().weight
         config = AutoConfig.from_pretrained(ref.folder, local_files_only=True, trust_remote_code=False)
         config.num_hidden_layers = 0  # of the checkpoint nothing is read but embeddings, the last norm and the head
         with quiet():
@@ -33,18 +35,17 @@ class LanguageHead:
                 use_safetensors=True,
                 trust_remote_code=False,
                 key_mapping={WRAPPED: ""},
-                dtype=torch.float32,
+                dtype=embeddings.dtype,
                 output_loading_info=True,
             )
         model, loading = loaded
         if loading["missing_keys"]:
             raise ValueError(f"the checkpoint lacks {', '.join(sorted(loading['missing_keys']))}")
-        adapted: Any = next(part for part in module.modules() if isinstance(part, PreTrainedModel))
-        output, embeddings = model.get_output_embeddings(), adapted.get_input_embeddings().weight
+        output = model.get_output_embeddings()
         tied = output.weight is model.get_input_embeddings().weight
         self._given = _Given()
         setattr(model, model.base_model_prefix, self._given)
-        self._model = model.to(device=embeddings.device, dtype=embeddings.dtype).eval()
+        self._model = model.to(embeddings.device).eval()
         if tied:
             output.weight = embeddings
 

@@ -41,11 +41,13 @@ MEMBER, OTHER = "on the Pareto front (in so many of 100 bootstrap draws)", "not 
 
 @dataclass(frozen=True)
 class Axis:
-    """A cost's axis: its title, how a value is written, and the units that its ticks may be in."""
+    """A cost's axis: its title, how a value is written, the units that its ticks may be in, and whether a value may be
+    less than 0."""
 
     title: str
     write: Callable[[float], str]
     units: tuple[tuple[str, float], ...] = (("", 1),)
+    signed: bool = False
 
     def unit(self, values: Sequence[float]) -> tuple[str, float]:
         """The largest unit in which every value is at least 1, else the smallest."""
@@ -59,7 +61,7 @@ AXES = {
     "trainable": Axis("Trainable parameters", lambda value: f"{count(value)} parameters"),
     "train_s": Axis("Training time", duration, (("s", 1), ("min", 60), ("h", 3600))),
     "eval_tokens_per_s": Axis("Inference speed", lambda value: f"{per_second(value)} tokens/s", (("tokens/s", 1),)),
-    "forgetting": Axis("Forgetting", lambda value: f"{nats(value)} nats a token", (("nats a token", 1),)),
+    "forgetting": Axis("Forgetting", lambda value: f"{nats(value)} nats a token", (("nats a token", 1),), signed=True),
 }
 
 
@@ -97,7 +99,7 @@ class Panel:
             limits = low / room, high * room
         else:
             room = 0.18 * (high - low) or 0.1 * abs(high) or 1.0
-            limits = low - room if low < 0 else max(0.0, low - room), high + room
+            limits = low - room if self.axis.signed else max(0.0, low - room), high + room
         return (limits[1], limits[0]) if self.more_is_better else limits
 
     @property
