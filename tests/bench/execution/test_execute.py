@@ -143,8 +143,9 @@ class Started:
 
     def __init__(self, trouble: Path, gpt2: Path, texts: Path, work: Path) -> None:
         self.store, self.waiting = work / "store", work / "waiting"
-        command = [*BENCH, "run", "--methods", "frozen,waits,head", "--seeds", "0", "--device", "cpu"]
-        command += ["--model", str(gpt2), "--data", str(texts), "--results", str(self.store), "--max-steps", "2"]
+        command = [*BENCH, "run", "--methods", "frozen,waits,head", "--seeds", "0", "--max-steps", "2"]
+        command += ["--device", "cpu", "--no-baseline", "--model", str(gpt2), "--data", str(texts)]
+        command += ["--results", str(self.store)]
         path = os.pathsep.join([environment()["PYTHONPATH"], str(trouble)])
         self.terminal = Terminal(command, work, NOTES=str(self.waiting), PYTHONPATH=path)
         self.process = self.terminal.process

@@ -343,6 +343,7 @@ def test_another_architecture_end_to_end(
             max_steps=2,
             device="cpu",
             dtype="fp32",
+            baseline=False,
             results=tmp_path / "store",
             save_adapters=tmp_path / "adapters",
         )
@@ -367,6 +368,7 @@ def test_less_of_the_texts_in_half_precision(gpt2: Path, texts: Path, tmp_path: 
             epochs=1,
             device="cpu",
             dtype="bf16",
+            baseline=False,
             results=tmp_path,
         )
     )
