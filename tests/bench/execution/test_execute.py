@@ -189,13 +189,6 @@ def started(trouble: Path, gpt2: Path, texts: Path, tmp_path: Path) -> Iterator[
     study.terminal.wait()
 
 
-def test_a_run_ends_with_its_study(started: Started) -> None:
-    run = started.waiting_process()
-    started.process.kill()
-    wait_until(lambda: not _alive(run), 10, "the run's process ends")
-    wait_until(lambda: not started.all(), 30, "the server ends")
-
-
 def test_ctrl_c_leaves_what_is_done_and_nobody(started: Started) -> None:
     started.waiting_process()
     assert started.interrupt() == 130
