@@ -81,7 +81,7 @@ def _documents(folder: Path) -> dict[str, str]:
 
     with tables.reading(folder / RECORDS):
         found = tables.documents(folder / RECORDS)
-    if foreign := []:
+    if foreign := [uid for uid in found if not is_uid(uid)]:
         raise UsageError(f"{folder / RECORDS}: {foreign[0]!r} is no run's uid")
     return found
 
