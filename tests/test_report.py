@@ -40,7 +40,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_without_a_folder_the_store_with_the_newest_record_is_reported_into_itself(results: Path) -> None:
-    script = [sys.executable, ROOT / "report.py"]  # as a person starts it
+    script = [sys.executable, str(ROOT / "report.py")]  # as a person starts it
     done = subprocess.run(script, cwd=results, capture_output=True, text=True, encoding="utf-8")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{Path('results/demo/report.md')}\n"
