@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -235,6 +236,14 @@ def test_publishing_again_replaces_the_folder_as_a_whole(
     assert "license: mit" in (target / "README.md").read_text()
     assert not (target / "stale").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_a_kill_left_between_two_names_is_not_lost(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / ".out.old")
+    Store(tmp_path / "other").put(make_record(DEMO[0]))
+    with pytest.raises(UsageError, match="has runs that the store lacks"):
+        publish(tmp_path / "other", str(tmp_path / "out"))
+    assert published.uids(tmp_path / "out") == published.uids(folder)
 
 
 def test_what_would_be_lost_is_not_replaced(store: Path, folder: Path, tmp_path: Path) -> None:
