@@ -95,12 +95,10 @@ FORGOTTEN_NO_GRAD = Sabotage(
     "budget",
     "bench.training.train",
     """    with measure.phase(forward.device) as cost, torch.inference_mode():
-        for rows in eval_batches(split.lengths, EVAL_BATCH_SIZE):
-            logits[rows] = forward(split, rows).cpu().numpy()
+        found = [forward(split, rows) for rows in batches]  # a GPU isn't waited for after each
 """,
     """    with measure.phase(forward.device) as cost:
-        for rows in eval_batches(split.lengths, EVAL_BATCH_SIZE):
-            logits[rows] = forward(split, rows).detach().cpu().numpy()
+        found = [forward(split, rows).detach() for rows in batches]
 """,
 )
 KV_CACHE = Sabotage(

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from bench.data.batches import collate, collate_types, eval_batches, parts_of_similar_length, train_batches
+from bench.data.batches import (
+    collate,
+    collate_types,
+    eval_batches,
+    even_eval_batches,
+    parts_of_similar_length,
+    train_batches,
+)
 from bench.data.corpus import Corpus
 from bench.data.frames import SPLITS, text_hash, text_hashes
 from bench.data.loader import load_hub, load_local
@@ -19,6 +26,7 @@ __all__ = [
     "collate",
     "collate_types",
     "eval_batches",
+    "even_eval_batches",
     "load_hub",
     "load_local",
     "load_open_authors",

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from bench.data.tokens import TokenSplit
 
+SHORT = 64
+"""Tokens that a passage counts for at least in an evaluation: what a prompt adds to it takes room as well."""
+
 
 def train_batches(passages: int, batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
     """Every row once, in an order drawn anew for each epoch and cut into batches; the last may be smaller.
@@ -46,6 +49,19 @@ def eval_batches(lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np
     """Every row once, longest first, so that what doesn't fit into memory shows at once."""
     order = np.argsort(-lengths, kind="stable")
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def even_eval_batches(lengths: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+    """The same, but each batch padded takes as many tokens as the first, of `batch_size` passages, would at the most.
+
+    A short passage counts as one of SHORT tokens.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    takes = np.maximum(lengths[order], SHORT)
+    cuts = [0]
+    while cuts[-1] < len(order):
+        cuts.append(cuts[-1] + int(batch_size * takes[0] // takes[cuts[-1]]))
+    return np.split(order, cuts[1:-1])
 
 
 def collate(

@@ -47,7 +47,7 @@ def compute(corpus: Corpus, scratch: Path, threads: int, numbers: tuple[int, ...
     results, sender = context.Pipe(duplex=False)
     process = context.Process(target=_start, args=(corpus, scratch, threads, numbers, sender), daemon=True)
     try:
-        process.start()
+        child.start(process)
         sender.close()
         connection.wait([results, process.sentinel])
         try:

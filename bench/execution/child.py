@@ -1,10 +1,14 @@
-"""A run's process: forked from a server that has imported everything once, and listened to until it ends."""
+"""A run's process: forked from a server that has imported everything once, and listened to until it ends.
+
+On a Mac it is a fresh one that imports for itself: Apple's libraries may not be used in a process that was forked.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -17,6 +21,8 @@ from bench.store.record import RunError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.connection import Connection
+    from multiprocessing.context import ForkServerContext, SpawnContext
+    from multiprocessing.process import BaseProcess
 
     from bench.job import Job, Progress
     from bench.store.record import Status
@@ -40,18 +46,36 @@ _READ_BYTES = 65_536
 def warm_up() -> None:
     """Start the server that runs are forked from, so that its imports overlap with what the study does meanwhile.
 
-    Where it runs already, nothing happens. Ctrl-C, which reaches the whole group, is kept from it and its runs: it
-    would end the imports with a traceback. Raises UsageError where the system has no place for the server's socket.
+    Where it runs already, or where there is none, nothing happens. Raises UsageError where the system has no place for
+    the server's socket.
     """
-    from multiprocessing import forkserver, resource_tracker
+    from multiprocessing import forkserver
 
-    sockets.settle()
-    context()
+    if context().get_start_method() == "forkserver":
+        sockets.settle()
+        with _what_a_run_finds():
+            forkserver.ensure_running()
+
+
+def start(process: BaseProcess) -> None:
+    """Start a process that was made of `context`."""
+    with _what_a_run_finds():
+        process.start()
+
+
+@contextmanager
+def _what_a_run_finds() -> Iterator[None]:
+    """Within, let a process that is started have the environment of a run.
+
+    Ctrl-C, which reaches the whole group, is kept from it: it would end the imports with a traceback.
+    """
+    from multiprocessing import resource_tracker
+
     with _environment(RUN_ENVIRONMENT):
         resource_tracker.ensure_running()  # before: its own start ends with SIGINT let through
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            forkserver.ensure_running()
+            yield
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -70,8 +94,10 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def context() -> multiprocessing.context.ForkServerContext:
-    """Return what makes processes: they are forked from a server that has imported all that a run needs."""
+def context() -> ForkServerContext | SpawnContext:
+    """Return what makes processes: they are forked from a server that has imported all that a run needs, or fresh."""
+    if sys.platform == "darwin":
+        return multiprocessing.get_context("spawn")
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["bench.execution.worker"])
     return server
@@ -88,11 +114,11 @@ class Child:
         self.trained: Outcome | None = None
         self.kills = oom.kills()
         warm_up()
-        server = context()
-        self.channel, channel = server.Pipe(duplex=False)
-        self.output, output = server.Pipe(duplex=False)
-        self.process = server.Process(target=_start, args=(job, channel, output), daemon=True)
-        self.process.start()
+        processes = context()
+        self.channel, channel = processes.Pipe(duplex=False)
+        self.output, output = processes.Pipe(duplex=False)
+        self.process = processes.Process(target=_start, args=(job, channel, output), daemon=True)
+        start(self.process)
         channel.close()
         output.close()
 

@@ -168,7 +168,7 @@ def _measured(job: Job, shares: Sequence[tuple[int, ...]]) -> list[tuple[float, 
         result, sender = context.Pipe(duplex=False)
         placed = replace(short, cores=share, threads=len(share))
         processes.append(context.Process(target=_measure, args=(placed, barrier, sender), daemon=True))
-        processes[-1].start()
+        child.start(processes[-1])
         sender.close()
         results.append(result)
     try:

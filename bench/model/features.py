@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from bench.data import eval_batches
 from bench.machine import measure
 from bench.model.forward import Forward
+from bench.model.transfer import to_device
 from bench.store.files import write_atomically
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.data import TokenSplit
-
-BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,8 @@ class CachedForward(Forward):
 
     def __call__(self, split: TokenSplit, rows: NDArray[np.int64]) -> torch.Tensor:
         """Return the logits of the passages `rows`, [b, styles] in fp32 on the device."""
-        found: torch.Tensor = self.head(self.features[split][torch.from_numpy(rows).to(self.device)])
+        (places,) = to_device([rows], self.device)
+        found: torch.Tensor = self.head(self.features[split][places])
         return found.float()
 
     def parts(self, split: TokenSplit, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -61,7 +60,7 @@ def one_pass(forward: Forward, head: torch.nn.Module, split: TokenSplit, path: P
 
     The cost that is kept beside the features is the one of the run that computed them. Without a path nothing is kept.
     """
-    batches = eval_batches(split.lengths, BATCH_SIZE)
+    batches = forward.eval_batches(split)
     padding_share = 1 - int(split.lengths.sum()) / sum(forward.slots(split, rows) for rows in batches)
     if path is not None and _costs(path).exists():
         cost = measure.Phase(**json.loads(_costs(path).read_text()))

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from bench.data import collate, collate_types, parts_of_similar_length
+from bench.data import collate, collate_types, eval_batches, even_eval_batches, parts_of_similar_length
 from bench.model import packed
+from bench.model.transfer import to_device
 from methods import MethodError
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _SAME = 0.05
 """How far logits from the first token alone may be from a head's own, as a share of the largest; bfloat16 rounds."""
+
+EVAL_BATCH_SIZE = 32
 
 PART_OVERHEAD = 64
 """What a part of a padded batch costs for itself, in tokens: reading the weights, starting the operators."""
@@ -42,7 +45,7 @@ class Forward:
         """Return the logits of the passages `rows`, [b, styles] in fp32 on the device."""
         with self._precision():
             if self._model is not None:
-                found = self._model.score(self._packed_features(self._model, split, rows))
+                found = self._model.score(self._packed_features(split, rows))
             else:
                 found = self.module(**self._padded(split, rows)).logits
         return found.float()  # type: ignore[no-any-return]
@@ -52,6 +55,11 @@ class Forward:
         if self._model is not None:
             return [rows]
         return [rows[part] for part in parts_of_similar_length(split.lengths[rows], PART_OVERHEAD)]
+
+    def eval_batches(self, split: TokenSplit) -> list[NDArray[np.int64]]:
+        """Cut a split into what is evaluated at once: on CUDA, which would idle, more passages where they are short."""
+        cut = even_eval_batches if self.device == "cuda" else eval_batches
+        return cut(split.lengths, EVAL_BATCH_SIZE)
 
     def slots(self, split: TokenSplit, rows: NDArray[np.int64]) -> int:
         """Return how many token positions the linear layers compute for the batch, padding included."""
@@ -68,7 +76,7 @@ class Forward:
         """
         with self._precision():
             if self._model is not None:
-                return self._packed_features(self._model, split, rows).float()
+                return self._packed_features(split, rows).float()
             padded = self._padded(split, rows)
             read: list[torch.Tensor] = []
             gave: list[torch.Tensor] = []
@@ -80,7 +88,7 @@ class Forward:
             if read[0].ndim == 2:
                 return read[0].float()
             if gave[0].ndim == 3:  # logits of each token, of which the model takes one's
-                ends = torch.from_numpy(self._ends(split, rows)).to(self.device)
+                (ends,) = to_device([self._ends(split, rows)], self.device)
                 return read[0][torch.arange(len(rows), device=self.device), ends].float()
             first = read[0][:, :1]
             if (head(first) - gave[0]).abs().max() > _SAME * gave[0].abs().max():
@@ -94,16 +102,9 @@ class Forward:
     def _model(self) -> GPT2ForSequenceClassification | None:
         return packed.gpt2(self.module)
 
-    def _packed_features(
-        self, model: GPT2ForSequenceClassification, split: TokenSplit, rows: NDArray[np.int64]
-    ) -> torch.Tensor:
-        lengths = self._ends(split, rows) + 1
-        order = np.argsort(-lengths, kind="stable")
-        ids = np.full(packed.places(lengths, model.config.n_embd), self.pad_id, dtype=np.int64)
-        texts = [split.row(int(rows[place]))[: lengths[place]] for place in order]
-        ids[: lengths.sum()] = np.concatenate(texts)
-        found = packed.features(self.module, torch.from_numpy(ids).to(self.device), lengths[order])
-        return found.index_select(0, torch.from_numpy(np.argsort(order)).to(self.device))
+    def _packed_features(self, split: TokenSplit, rows: NDArray[np.int64]) -> torch.Tensor:
+        texts = [split.row(int(row))[: end + 1] for row, end in zip(rows, self._ends(split, rows), strict=True)]
+        return packed.features(self.module, texts, self.pad_id, self.device)
 
     def _ends(self, split: TokenSplit, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the place of the token that a decoder's classifier reads in each passage: the last but for padding.
@@ -120,7 +121,7 @@ class Forward:
         types = collate_types(split, rows)
         if types is not None and getattr(self.module.config, "type_vocab_size", 0) > types.max():
             inputs["token_type_ids"] = types
-        return {name: torch.from_numpy(array).to(self.device) for name, array in inputs.items()}
+        return dict(zip(inputs, to_device(list(inputs.values()), self.device), strict=True))
 
     def _precision(self) -> AbstractContextManager[object]:
         if self.dtype == "bf16":

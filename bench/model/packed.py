@@ -19,7 +19,11 @@ from torch.nn import functional
 from transformers import GPT2ForSequenceClassification
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention, GPT2Block, GPT2Model
 
+from bench.model.transfer import to_device
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 KeysAndValues = tuple[torch.Tensor, torch.Tensor]
@@ -33,7 +37,13 @@ kept: without, every batch would be slower and take more memory. A wide model's 
 
 
 _TOGETHER = 2
-"""How many passages attention takes at a time, in the order of their lengths: more of them leave more padding."""
+"""How many passages attention takes at a time on the CPU, in the order of their lengths: more leave more padding.
+
+A GPU takes all of a batch: there each operator that is begun costs more than the padding.
+"""
+
+_ALIGNED = 8
+"""A row of the bias begins at a multiple of so many numbers; else fused attention would copy it in each block."""
 
 
 def places(lengths: NDArray[np.int64], width: int) -> int:
@@ -94,8 +104,9 @@ class Group:
             places = torch.arange(before + self.longest, device=self.sizes.device)
             last = self.sizes.view(-1, 1, 1, 1) - 1 if only_last else places[: self.longest].view(-1, 1)
             unseen = places > last + before
-            bias = torch.zeros(unseen.shape, dtype=dtype, device=unseen.device)
-            self.biases[key] = bias.masked_fill_(unseen, -torch.inf)
+            bias = torch.zeros(unseen.shape, dtype=dtype, device=unseen.device).masked_fill_(unseen, -torch.inf)
+            beyond = 0 if _written_out(bias) else -len(places) % _ALIGNED
+            self.biases[key] = functional.pad(bias, (0, beyond))[..., : len(places)] if beyond else bias
         return self.biases[key]
 
 
@@ -103,33 +114,38 @@ class Group:
 class Layout:
     """Where the tokens of a batch lie, packed: passage after passage in the order of `groups`, then `filling` places.
 
-    `positions` [t] is each token's place in its passage, `last` [passages] the packed place of each passage's last.
+    `ids` [t] are the tokens, `positions` [t] each one's place in its passage, `last` [passages] the packed place of
+    each passage's last. `order` [passages] tells for each passage, as the batch was given, which it is in the groups.
     """
 
     groups: tuple[Group, ...]
     filling: int
+    ids: torch.Tensor
     positions: torch.Tensor
     last: torch.Tensor
+    order: torch.Tensor
 
     @classmethod
-    def of(cls, lengths: NDArray[np.int64], width: int, device: str) -> Layout:
-        """Lay out passages of these lengths in tokens, the longest first, for a model of this width."""
+    def of(cls, texts: Sequence[NDArray[np.int32]], width: int, filler: int, device: str) -> Layout:
+        """Lay out passages of token ids for a model of this width; the places that are left hold the id `filler`."""
+        order = np.argsort([-len(text) for text in texts], kind="stable")
+        lengths = np.array([len(texts[place]) for place in order], dtype=np.int64)
+        together = _TOGETHER if device == "cpu" else len(lengths)
         padded = -(-lengths // _LONGEST) * _LONGEST
-        padded = np.repeat(padded[::_TOGETHER], _TOGETHER)[: len(lengths)]
-        groups: list[Group] = []
-        positions: list[NDArray[np.int64]] = []
-        for own in np.split(lengths, np.flatnonzero(np.diff(padded)) + 1):
-            longest = int(padded[sum(group.passages for group in groups)])
-            positions.append(np.concatenate([np.arange(length) for length in own]))
-            slots = np.repeat(np.arange(len(own)) * longest, own) + positions[-1]
-            groups.append(Group(_tensor(own, device), _tensor(slots, device), longest))
+        padded = np.repeat(padded[::together], together)[: len(lengths)]
+        sizes = np.split(lengths, np.flatnonzero(np.diff(padded)) + 1)
+        longest = [int(padded[start]) for start in np.cumsum([0, *map(len, sizes[:-1])])]
+        positions = [np.concatenate([np.arange(length) for length in own]) for own in sizes]
+        slots = [
+            np.repeat(np.arange(len(own)) * padded_to, own) + inside
+            for own, padded_to, inside in zip(sizes, longest, positions, strict=True)
+        ]
         filling = places(lengths, width) - int(lengths.sum())
+        ids = np.concatenate([*(texts[place] for place in order), np.full(filling, filler)]).astype(np.int64)
         everywhere = np.concatenate([*positions, np.zeros(filling, dtype=np.int64)])
-        return cls(tuple(groups), filling, _tensor(everywhere, device), _tensor(lengths.cumsum() - 1, device))
-
-
-def _tensor(values: NDArray[np.int64], device: str) -> torch.Tensor:
-    return torch.from_numpy(values).to(device)
+        parts = to_device([*sizes, *slots, ids, everywhere, lengths.cumsum() - 1, np.argsort(order)], device)
+        groups = tuple(map(Group, parts[: len(sizes)], parts[len(sizes) : -4], longest))
+        return cls(groups, filling, *parts[-4:])
 
 
 def gpt2(module: torch.nn.Module) -> GPT2ForSequenceClassification | None:
@@ -155,23 +171,23 @@ def gpt2(module: torch.nn.Module) -> GPT2ForSequenceClassification | None:
     return module if stock else None
 
 
-def features(module: torch.nn.Module, ids: torch.Tensor, lengths: NDArray[np.int64]) -> torch.Tensor:
-    """Return what the head reads, [passages, width], of the token ids [places].
+def features(module: torch.nn.Module, texts: Sequence[NDArray[np.int32]], filler: int, device: str) -> torch.Tensor:
+    """Return what the head reads, [passages, width], of passages of token ids, in their order.
 
-    `module` is one that `gpt2` finds a model in. `lengths` [passages] are in tokens, the longest first; behind the last
-    passage come ids that only fill up. The result is that of the module's own forward pass on the padded batch.
+    `module` is one that `gpt2` finds a model in, on the device. The result is that of its own forward pass on the
+    padded batch. The id `filler` fills up; what it is changes nothing.
     """
     model = gpt2(module)
     if model is None:
         raise ValueError(f"{type(module).__name__} can't be computed packed")
-    layout = Layout.of(lengths, model.config.n_embd, ids.device.type)
+    layout = Layout.of(texts, model.config.n_embd, filler, device)
     prefix = _prefix(module)
     body = model.transformer
-    hidden = body.wte(ids) + body.wpe(layout.positions + _taken(prefix))
+    hidden = body.wte(layout.ids) + body.wpe(layout.positions + _taken(prefix))
     for index, block in enumerate(body.h):
         only_last = index == len(body.h) - 1
         hidden = _block(cast("GPT2Block", block), hidden, layout, prefix[index] if prefix else None, only_last)
-    return body.ln_f(hidden)  # type: ignore[no-any-return]
+    return body.ln_f(hidden).index_select(0, layout.order)  # type: ignore[no-any-return]
 
 
 def _taken(prefix: Prefix | None) -> int:
@@ -217,20 +233,37 @@ def _attend(
     if only_last:
         place = (group.sizes - 1).view(-1, 1, 1, 1)
         queries = queries.gather(2, place.expand(-1, queries.shape[1], 1, queries.shape[3]))
-    bias = group.bias(keys.shape[2] - group.longest, only_last, keys.dtype)
-    attended = _attention(queries, keys, values, bias, attention.scaling).transpose(1, 2)
+    precision = keys.dtype if _written_out(keys) else _fused_precision(keys)
+    bias = group.bias(keys.shape[2] - group.longest, only_last, precision)
+    attend = _as_defined if _written_out(keys) else _fused
+    attended = attend(queries, keys, values, bias, attention.scaling).transpose(1, 2)
     return attended.flatten(1) if only_last else group.pack(attended.flatten(2))
 
 
-def _attention(
+def _written_out(tensor: torch.Tensor) -> bool:
+    """Tell whether attention on this tensor's device is computed operator by operator.
+
+    On the CPU: at the length of a passage torch's fused kernel takes several times as long there, backward above all.
+    """
+    return tensor.device.type == "cpu"
+
+
+def _as_defined(
     queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor, scale: float
 ) -> torch.Tensor:
-    """Attention as it is defined, for [passages, heads, tokens, head width]; `bias` is added to the scores.
-
-    On the CPU it is written out: at the length of a passage torch's fused kernel takes several times as long, backward
-    above all.
-    """
-    if queries.device.type != "cpu":
-        return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=scale)
+    """Attention as it is defined, for [passages, heads, tokens, head width]; `bias` is added to the scores."""
     scores = (queries * scale) @ keys.transpose(2, 3)
     return scores.add_(bias).softmax(dim=-1) @ values
+
+
+def _fused(
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor, scale: float
+) -> torch.Tensor:
+    """The same by torch's kernel: on CUDA the memory-efficient one, as flash attention takes no bias."""
+    return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=scale)
+
+
+def _fused_precision(keys: torch.Tensor) -> torch.dtype:
+    """Return in which precision fused attention takes its bias, which autocast would cast in each block."""
+    device = keys.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else keys.dtype

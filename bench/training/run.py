@@ -20,6 +20,7 @@ from bench.model import backbone, features
 from bench.model.features import CachedForward
 from bench.model.forward import Forward
 from bench.model.prepacked import prepacked
+from bench.model.transfer import placed
 from bench.store.files import write_atomically
 from bench.store.record import Compute, Parameters, Quality
 from bench.training import compute, train
@@ -61,6 +62,9 @@ class Run:
     def __init__(self, job: Job, watch: train.Watch) -> None:
         torch.set_num_threads(job.threads)
         torch.set_float32_matmul_precision("highest")  # TORCH_ALLOW_TF32_CUBLAS_OVERRIDE or a library may say otherwise
+        torch.backends.cudnn.allow_tf32 = False  # the same for convolutions, where it is on by default
+        # it makes a plan for each shape, and where a mask is given its gradients can be NaN (pytorch #196678)
+        torch.backends.cuda.enable_cudnn_sdp(False)
         self.job, self.watch = job, watch
         self.spec, self.training = job.spec, job.spec.training
         self.method = job.spec.variant.build()
@@ -170,7 +174,7 @@ class Run:
         model = backbone.load(self.spec.backbone, len(self.job.styles), self.spec.seed)
         parameters = sum(p.numel() for p in base_model(model).parameters())
         nn.Module.to(model, _TORCH_DTYPE[training.dtype])
-        module = self.method.apply(model, train.plan(self.splits.train, training)).to(training.device)
+        module = placed(self.method.apply(model, train.plan(self.splits.train, training)), training.device)
         pad_id = backbone.pad_id(self.spec.backbone)
         return Forward(module, training.device, training.dtype, pad_id, len(self.job.styles)), parameters
 

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from bench.data import eval_batches, train_batches
+from bench.data import train_batches
 from bench.machine import measure
+from bench.model.transfer import to_device
 from bench.store.record import Epoch, best_validated
 from bench.training.metrics import cross_entropy, selecting
 from methods import Plan
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 Penalty = Callable[[torch.nn.Module], torch.Tensor]
 
-EVAL_BATCH_SIZE = 32
 _CHECK_EVERY = 10
 
 
@@ -171,7 +171,7 @@ class Fitting:
         self.result = Fit()
         self.best: dict[str, torch.Tensor] = {}
         self.plan = plan(split, spec)
-        self.optimizer = _optimizer(forward.module, method, self.plan, spec.weight_decay)
+        self.optimizer = _optimizer(forward, method, self.plan, spec.weight_decay)
         self.penalty = getattr(method, "penalty", None)
         self.after_step = getattr(method, "after_step", None)
         self.resumable = method.resumable and self.after_step is None and not hasattr(method, "optimizer")
@@ -214,7 +214,7 @@ class Fitting:
 
         A penalty may be made of what the forward pass left, so it goes back along with the part's loss.
         """
-        labels = torch.from_numpy(self.split.labels[part]).to(self.forward.device)
+        (labels,) = to_device([self.split.labels[part]], self.forward.device)
         loss = functional.cross_entropy(self.forward(self.split, part), labels, reduction="sum") / passages
         (loss if penalty is None else loss + penalty(self.forward.module)).backward()
         return loss.detach()
@@ -226,12 +226,13 @@ class Fitting:
         self.result.slots += sum(self.forward.slots(self.split, part) for part in self.forward.parts(self.split, rows))
 
 
-def _optimizer(module: torch.nn.Module, method: Method, plan: Plan, weight_decay: float) -> torch.optim.Optimizer:
+def _optimizer(forward: Forward, method: Method, plan: Plan, weight_decay: float) -> torch.optim.Optimizer:
     own = getattr(method, "optimizer", None)
     if own is not None:
-        return own(module, plan)  # type: ignore[no-any-return]
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    return torch.optim.AdamW(parameters, lr=method.learning_rate, weight_decay=weight_decay)
+        return own(forward.module, plan)  # type: ignore[no-any-return]
+    parameters = [p for p in forward.module.parameters() if p.requires_grad]
+    fused = True if forward.device == "cuda" else None
+    return torch.optim.AdamW(parameters, lr=method.learning_rate, weight_decay=weight_decay, fused=fused)
 
 
 def _check(loss: torch.Tensor, step: int) -> None:
@@ -249,9 +250,11 @@ def evaluate(forward: Forward, split: TokenSplit) -> Evaluation:
     """Return the logits for every example of `split`, in its order, and the cost of the pass."""
     forward.module.eval()
     logits = np.empty((len(split.labels), forward.styles), dtype=np.float32)
+    batches = forward.eval_batches(split)
     with measure.phase(forward.device) as cost, torch.inference_mode():
-        for rows in eval_batches(split.lengths, EVAL_BATCH_SIZE):
-            logits[rows] = forward(split, rows).cpu().numpy()
+        found = [forward(split, rows) for rows in batches]  # a GPU isn't waited for after each
+        for rows, own in zip(batches, found, strict=True):
+            logits[rows] = own.cpu().numpy()
     return Evaluation(logits, cost, int(split.lengths.sum()))
 
 

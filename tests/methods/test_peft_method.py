@@ -85,12 +85,16 @@ def test_on_a_gpu_peft_is_told_so_and_afterwards_asks_for_itself() -> None:
     assert (lorafa.infer_device, lorafa.is_bf16_available) == before
 
 
-def test_no_extension_is_built_behind_a_users_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_extension_is_built_behind_a_users_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """peft's BOFT would compile one, and warn of each of its layers where it can't."""
     built: list[str] = []
     monkeypatch.setattr(cpp_extension, "load", lambda name, **_: built.append(name))
+    method = methods.get("boft")()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-        methods.get("boft")().apply(contract.tiny_gpt2())
+        module = method.apply(contract.tiny_gpt2())
+    contract.train(method, module)
+    adapters.save(module, tmp_path)
+    assert adapters.merge(adapters.load(contract.tiny_gpt2(), tmp_path)) is not None
     assert built == []

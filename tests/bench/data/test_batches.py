@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.data import TokenSplit, collate, eval_batches, parts_of_similar_length, train_batches
+from bench.data import TokenSplit, collate, eval_batches, even_eval_batches, parts_of_similar_length, train_batches
 
 LENGTHS = np.random.default_rng(0).lognormal(4.1, 0.5, 1000).astype(np.int64) + 1
 
@@ -27,6 +27,20 @@ def test_every_row_once_in_batches_of_the_size_asked_for(lengths: list[int], bat
         sizes = sorted(map(len, batches), reverse=True)
         assert len(sizes) == -(-len(lengths) // batch_size)
         assert all(size == batch_size for size in sizes[:-1])
+
+
+@settings(max_examples=40, deadline=None)
+@given(lengths=st.lists(st.integers(1, 300), min_size=1, max_size=200), batch_size=st.integers(1, 32))
+def test_even_batches_hold_every_row_once_and_no_more_tokens_than_the_longest_would(
+    lengths: list[int], batch_size: int
+) -> None:
+    found = np.array(lengths)
+    batches = even_eval_batches(found, batch_size)
+    assert np.concatenate(batches).tolist() == np.argsort(-found, kind="stable").tolist()
+    most = batch_size * max(found.max(), 64)
+    assert all(len(rows) * found[rows].max() <= most for rows in batches)
+    for rows, following in itertools.pairwise(batches):  # one more wouldn't have fitted
+        assert (len(rows) + 1) * max(found[rows].max(), 64) > most or len(following) == 0
 
 
 def test_order_depends_on_seed_and_epoch_alone() -> None:

@@ -5,6 +5,7 @@ No GPU is needed: torch is told that there is one, and whatever else is asked of
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from types import FunctionType
@@ -15,6 +16,7 @@ import torch
 from commands import call, environment
 
 from bench.errors import UsageError
+from bench.execution import child
 from bench.machine import cores, cuda, facts
 from bench.machine.cuda import Cuda, Gpu
 from bench.store.files import Store
@@ -89,6 +91,21 @@ def test_the_server_that_runs_are_forked_from_never_touches_cuda() -> None:
     command = [sys.executable, "-c", IMPORTS, *queries()]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_whether_there_is_a_gpu_is_asked_of_the_drivers_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA itself would make a context in the study's process."""
+    asked: list[str] = []
+
+    def answer() -> bool:
+        asked.append(os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"])
+        return False
+
+    monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "0")
+    monkeypatch.setattr(torch.cuda, "is_available", answer)
+    assert facts.resolve_device("auto") == "cpu"
+    assert asked == ["1"]
+    assert child.RUN_ENVIRONMENT["PYTORCH_NVML_BASED_CUDA_CHECK"] == "1"
 
 
 @pytest.mark.usefixtures("machine_with_gpus")

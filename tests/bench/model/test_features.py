@@ -13,7 +13,7 @@ from bench.data import eval_batches, load_local, tokenise
 from bench.machine.measure import Phase
 from bench.model import backbone, features
 from bench.model.features import CachedForward
-from bench.model.forward import Forward
+from bench.model.forward import EVAL_BATCH_SIZE, Forward
 from bench.spec import TrainingSpec
 from bench.training import train
 from bench.training.costs import Costs
@@ -63,7 +63,7 @@ def test_the_head_reads_the_same_from_kept_features(
 def test_the_padding_is_the_passes_own(bert: Path, texts: Path, tmp_path: Path) -> None:
     train = splits(bert, texts).train
     _, forward, head = adapted("head", bert)
-    batches = eval_batches(train.lengths, features.BATCH_SIZE)
+    batches = eval_batches(train.lengths, EVAL_BATCH_SIZE)
     slots = sum(len(rows) * train.lengths[rows].max() for rows in batches)
     found = features.one_pass(forward, head, train, tmp_path / "train.safetensors")
     assert found.padding_share == pytest.approx(1 - train.lengths.sum() / slots)

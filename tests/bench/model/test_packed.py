@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import GPT2Config, GPT2ForSequenceClassification, LlamaConfig, LlamaForSequenceClassification
 
 import methods
@@ -97,7 +99,8 @@ def test_a_packed_batch_is_filled_up_to_few_shapes_and_in_a_wide_model_to_more(w
 
 
 def test_attention_pads_to_passages_of_similar_length_only() -> None:
-    layout = packed.Layout.of(np.array([60, 55, 40, 20, 7]), 48, "cpu")
+    split = passages(7, 55, 20, 60, 40)
+    layout = packed.Layout.of([split.row(i) for i in range(5)], 48, PAD, "cpu")
     assert [(group.passages, group.longest) for group in layout.groups] == [(2, 64), (2, 48), (1, 16)]
     assert layout.filling == 192 - 182
 
@@ -106,3 +109,63 @@ def test_a_passage_as_long_as_the_model_allows_is_packed_too() -> None:
     module, split = adapted("lora", n_positions=60), passages(60, 7)
     found = Forward(module, "cpu", "fp32", PAD, STYLES)(split, np.arange(2))
     torch.testing.assert_close(found, padded_logits(module, split), rtol=1e-4, atol=1e-5)
+
+
+BATCHES = {
+    "one passage": (6,),
+    "equal lengths": (7, 7, 7),
+    "equal lengths that fill their places": (16, 16),
+    "very different lengths": (2, 61, 20, 3, 37),
+    "a passage of one token": (1, 4),
+    "one token alone": (1,),
+    "as long as the model allows": (64, 5),
+}
+"""Lengths in tokens."""
+
+
+def trained_gradients(module: torch.nn.Module, logits: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    weights = torch.linspace(-1, 1, logits.numel(), dtype=logits.dtype).view_as(logits)
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return torch.autograd.grad((logits * weights).sum(), trained)
+
+
+@pytest.mark.parametrize("together", [2, 64], ids=["two at a time", "all at once"])
+@pytest.mark.parametrize("lengths", BATCHES.values(), ids=BATCHES)
+@pytest.mark.parametrize("name", ["full", "lora", "ia3", "prefix"])
+def test_fused_attention_is_the_one_that_is_written_out(
+    name: str, lengths: tuple[int, ...], together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a GPU is fed with, computed here in float64: logits and gradients are those of attention as it is defined.
+
+    That of transformers, operator by operator on the padded batch, is the measure of both.
+    """
+    split = passages(*lengths)
+    found: dict[str, torch.Tensor] = {}
+    gradients: dict[str, tuple[torch.Tensor, ...]] = {}
+    calls: list[torch.Tensor] = []
+
+    def watched(*arguments: Any, **options: Any) -> torch.Tensor:
+        calls.append(options["attn_mask"])
+        return scaled_dot_product_attention(*arguments, **options)
+
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", watched)
+    monkeypatch.setattr(packed, "_TOGETHER", together)
+    settings = {"n_positions": 64 + 20 if name == "prefix" else 64}
+    for way in ("padded", "written out", "fused"):
+        module = adapted(name, attn_implementation="eager", **settings).double()
+        if way == "fused":
+            monkeypatch.setattr(packed, "_written_out", lambda _: False)
+        calls.clear()
+        if way == "padded":
+            found[way] = padded_logits(module, split)
+        else:
+            model = packed.gpt2(module)
+            assert model is not None
+            found[way] = model.score(packed.features(module, [split.row(i) for i in range(len(lengths))], PAD, "cpu"))
+        gradients[way] = trained_gradients(module, found[way])
+        assert (len(calls) > 0) == (way == "fused")
+    assert {bias.stride(0) % packed._ALIGNED for bias in calls} == {0}
+    assert 3 * len({bias.data_ptr() for bias in calls}) == 2 * len(calls)  # made for the last block, and for the others
+    for way in ("written out", "fused"):
+        torch.testing.assert_close(found[way], found["padded"], rtol=1e-9, atol=1e-10)
+        torch.testing.assert_close(gradients[way], gradients["padded"], rtol=1e-8, atol=1e-9)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from commands import bench, here
+from in_process import prepared
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import accuracy_score, f1_score
 
@@ -188,6 +190,17 @@ def test_training_is_the_same_for_every_method(finished: Finished) -> None:
 
 def test_products_of_float32_are_never_rounded_whatever_the_environment_says(finished: Finished, label: str) -> None:
     assert finished.records[label].training.float32_matmul == "highest"
+
+
+def test_what_cudas_libraries_would_do_by_themselves_is_off_in_a_run(
+    gpt2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cuDNN's attention, whose gradients can be NaN; TF32 in its convolutions."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    prepared(gpt2, texts, tmp_path).begin("lora")
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+    assert not torch.backends.cudnn.allow_tf32
 
 
 def test_what_does_not_apply_to_the_frozen_one_is_null(finished: Finished) -> None:

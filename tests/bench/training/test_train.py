@@ -11,7 +11,7 @@ from in_process import prepared
 from torch.nn import functional
 
 import methods
-from bench.data import load_local, tokenise, train_batches
+from bench.data import batches, load_local, tokenise, train_batches
 from bench.model import backbone
 from bench.model.forward import Forward
 from bench.spec import TrainingSpec
@@ -120,6 +120,23 @@ def test_logits_come_in_the_splits_order_and_padding_changes_none(
         ]
     np.testing.assert_allclose(found.logits, np.stack(alone), atol=1e-5)
     assert found.tokens == own.test.lengths.sum()
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "bert"])
+def test_evaluated_in_a_gpus_batches_it_predicts_the_same(
+    architecture: str, texts: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder: Path = request.getfixturevalue(architecture)
+    forward = _forward(folder, methods.get("prefix")())
+    own = tokenise(load_local(texts), backbone.tokenizer(backbone.local(folder)), SPEC.max_length)
+    expected = train.evaluate(forward, own.train)
+    monkeypatch.setattr(batches, "SHORT", 1)
+    cut = batches.even_eval_batches(own.train.lengths, 4)
+    assert len(set(map(len, cut))) > 2
+    monkeypatch.setattr(Forward, "eval_batches", lambda *_: cut)
+    found = train.evaluate(forward, own.train)
+    np.testing.assert_allclose(found.logits, expected.logits, atol=1e-5)
+    assert found.logits.argmax(axis=1).tolist() == expected.logits.argmax(axis=1).tolist()
 
 
 def test_every_method_sees_the_same_batches_and_a_seed_its_own(gpt2: Path, splits: Splits) -> None:
