@@ -23,7 +23,7 @@ bench: install ## Install, run the demo study and write its report to results/de
 	if [ $$status -le 1 ]; then $(python) report.py results/demo || exit; fi; exit $$status
 
 test: install-dev ## Install and run every test; PYTEST_ARGS="-k lora" passes options to pytest.
-	$(python) -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(python) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 coverage: install-dev ## Simulate studies of known truth: do the report's intervals hold? Minutes; the table is in docs/statistics.md.
 	OMP_NUM_THREADS=1 $(python) tests/coverage/check.py

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import errno
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class UsageError(Exception):
     """A mistake in the arguments or the data, told in one or two plain lines; ends with exit code 2."""
+
+
+@contextmanager
+def told_at(place: str) -> Iterator[None]:
+    """Put the place before what a UsageError says, where there is one: the line of a file that asked for this."""
+    try:
+        yield
+    except UsageError as error:
+        if not place:
+            raise
+        raise UsageError(f"{place}: {error}") from error
 
 
 def refusal(error: OSError) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from bench import hub
 from bench.data import DataOptions, load_hub, load_local, load_open_authors
 from bench.data.tables import is_table
-from bench.errors import UsageError
+from bench.errors import UsageError, told_at
 from bench.model import backbone
 from bench.spec import LearningRates
 
@@ -85,9 +85,10 @@ def resolve(
     """
     local_model = _local_model(model)
     local_path, config = local_texts(data)
-    local_data = load_local(local_path, options, config) if local_path else None
-    if local_data is not None:
-        local_data = local_data.select(categories, train_size, options.sample)
+    local_data = None
+    if local_path:
+        with told_at(options.stated_at):
+            local_data = load_local(local_path, options, config).select(categories, train_size, options.sample)
     fallback = None
     base: Literal["full", "demo"] = preset or "full"
     needs_hub = base == "full" and (model is None or data is None)
@@ -99,11 +100,14 @@ def resolve(
                 "Go on with local folders (--model DIR --data DIR) or with --preset demo."
             )
         base = "demo" if fallback else "full"
+    found_model = local_model or _model(model, base)
+    with told_at(options.stated_at):
+        corpus = local_data or _corpus(data, base, options).select(categories, train_size, options.sample)
     return Sources(
         preset="custom" if model or data else base,
         defaults=PRESETS[base],
-        backbone=local_model or _model(model, base),
-        corpus=local_data or _corpus(data, base, options).select(categories, train_size, options.sample),
+        backbone=found_model,
+        corpus=corpus,
         fallback=fallback,
     )
 
@@ -119,11 +123,13 @@ def at_hand(
     folder = existing(model, "--model")
     if (model and not folder) or (data and not path) or (preset != "demo" and not (model and data)):
         return None
+    with told_at(options.stated_at):
+        corpus = load_local(path, options, config) if path else _corpus(None, "demo", options)
     return Sources(
         preset="custom" if model or data else "demo",
         defaults=PRESETS["full" if preset == "full" else "demo"],
         backbone=backbone.local(folder) if folder else backbone.embedded(),
-        corpus=load_local(path, options, config) if path else _corpus(None, "demo", options),
+        corpus=corpus,
         fallback=None,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import io
 import os
 import pty
 import subprocess
@@ -9,12 +11,13 @@ import sys
 import termios
 import threading
 import time
-from contextlib import suppress
+from contextlib import chdir, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import report
 from bench import cli
 
 if TYPE_CHECKING:
@@ -83,6 +86,23 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     with pytest.raises(SystemExit) as left:
         cli.main()
     return int(left.value.code or 0)
+
+
+def here(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run `bench …` or `report.py …` in this process with its output piped, which saves the imports."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    main = {"bench": cli.main, "report.py": report.main}[command[0]]
+    code = 0
+    with pytest.MonkeyPatch.context() as patch, chdir(cwd), redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", [*command])
+        try:
+            main()
+        except SystemExit as left:
+            code = int(left.code or 0)
+        finally:
+            gc.enable()  # which a report does without
+    said = [stream.buffer.getvalue().decode() for stream in (out, err)]
+    return subprocess.CompletedProcess(command, code, *said)
 
 
 def add_package(folder: Path, package: str, code: str, points: str) -> None:

@@ -44,6 +44,15 @@ def _apart_from_other_workers(home: str) -> None:
         os.sched_setaffinity(0, cores[number % workers :: workers])
 
 
+FIRST = ("tests/bench/execution/", "tests/bench/tuning/", "tests/bench/training/", "tests/bench/cli/")
+"""Where files are that take long, as their tests start processes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long files first: one that is dealt last keeps one worker busy while the others have nothing to do."""
+    items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
+
+
 def pytest_collection_finish() -> None:
     """Let collections of garbage, with which each measured phase begins, pass over the libraries' million objects."""
     gc.collect()

@@ -236,15 +236,16 @@ def _attention(
 @torch.no_grad()
 def _backward(loss: torch.Tensor) -> None:
     """Go back through the graph as autograd's engine does; that one asks for an accelerator's stream."""
+    root: Any = loss.grad_fn
     waits_for: Counter[Any] = Counter()
-    graph, found = [loss.grad_fn], {loss.grad_fn}
+    graph, found = [root], {root}
     for node in graph:
         after = [other for other, _ in node.next_functions if other is not None]
         waits_for.update(after)
         graph += [other for other in dict.fromkeys(after) if other not in found]
         found.update(after)
-    given: dict[Any, list[torch.Tensor | None]] = {loss.grad_fn: [torch.ones_like(loss)]}
-    ready = [loss.grad_fn]
+    given: dict[Any, list[torch.Tensor | None]] = {root: [torch.ones_like(loss)]}
+    ready = [root]
     while ready:
         node = ready.pop()
         gradients = [_fitted(*each) for each in zip(given.pop(node), node._input_metadata, strict=True)]

@@ -101,11 +101,12 @@ def figures(architecture: str, method: str, study: Prepared) -> list[Figures]:
 def known() -> dict[tuple[str, str], list[Figures]]:
     """Return what the file says for the libraries that are installed, by architecture and method; else nothing."""
     with FILE.open(newline="", encoding="utf-8") as lines:
-        rows = [row for row in csv.DictReader(lines) if tuple(row.pop(name) for name in LIBRARIES) == versions()]
+        rows = [row for row in csv.DictReader(lines) if tuple(row[name] for name in LIBRARIES) == versions()]
     found: dict[tuple[str, str], list[Figures]] = {}
     for row in rows:
-        numbers = {"kernels": int(row.pop("kernels")), "casts": int(row.pop("casts"))}
-        found.setdefault((row["architecture"], row["method"]), []).append(Figures(**row, **numbers))
+        architecture, method, phase, kernels, casts, waits = (row[name] for name in Figures._fields)
+        entry = Figures(architecture, method, phase, int(kernels), int(casts), waits)
+        found.setdefault((architecture, method), []).append(entry)
     return found
 
 

@@ -44,7 +44,8 @@ class Nodes(NamedTuple):
         folder = Path(tempfile.mkdtemp(dir=self.work))
         own = {"TMPDIR": str(folder), "BENCH_CORES_DIR": str(folder)}
         cpus = 0 if head else self.cpus
-        self.folders[self.cluster.add_node(num_cpus=cpus, include_dashboard=False, env_vars=own)] = folder
+        node = self.cluster.add_node(num_cpus=cpus, include_dashboard=False, temp_dir=str(folder), env_vars=own)
+        self.folders[node] = folder
 
     def running(self) -> list[psutil.Process]:
         """Return the processes of the tasks that attend to runs now."""

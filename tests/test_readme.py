@@ -18,13 +18,12 @@ from __future__ import annotations
 import itertools
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import ROOT, add_package, call, environment
+from commands import ROOT, add_package, call, here
 from record_factory import DEMO, build_store
 from small import write_texts
 
@@ -135,9 +134,7 @@ def _report(arguments: list[str]) -> None:
     ]
     for folder in named or ["results/demo"]:
         build_store(Path(folder), DEMO[:2], changes={"data.fingerprint": folder} if "--together" in arguments else None)
-    done = subprocess.run(
-        [sys.executable, ROOT / "report.py", *arguments], env=environment(), capture_output=True, text=True, timeout=120
-    )
+    done = here("report.py", *arguments, cwd=Path())
     assert (done.returncode, done.stderr) == (0, "")
 
 

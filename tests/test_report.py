@@ -7,18 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import ROOT, here
 from record_factory import DEMO, build_store, failed_record, lora, make_record, predictions_parquet
 
 from bench.store.files import Store
 from bench.store.record import dumps
 
-ROOT = Path(__file__).parent.parent
-
 
 def _report(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, ROOT / "report.py", *arguments], cwd=cwd, capture_output=True, text=True, encoding="utf-8"
-    )
+    return here("report.py", *arguments, cwd=cwd)
 
 
 def _mistake(*arguments: str, cwd: Path) -> str:
@@ -43,7 +40,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_without_a_folder_the_store_with_the_newest_record_is_reported_into_itself(results: Path) -> None:
-    done = _report(cwd=results)
+    script = [sys.executable, str(ROOT / "report.py")]  # as a person starts it
+    done = subprocess.run(script, cwd=results, capture_output=True, text=True, encoding="utf-8")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{Path('results/demo/report.md')}\n"
     assert (results / "results/demo/report.md").read_text(encoding="utf-8").startswith("# Comparison of methods – demo")

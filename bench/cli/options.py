@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from bench.cli.values import device
 from bench.spec import CORE
 from bench.store.metrics import METRICS
 
@@ -143,7 +144,10 @@ FeatureCache = Annotated[
         help="Compute the features of a frozen backbone once and share them, or compute them again in every epoch.",
     ),
 ]
-Device = Annotated[Literal["auto", "cpu", "cuda"], _place(help="Device to train on. auto: cuda if there is one.")]
+Device = Annotated[
+    str,
+    _place(metavar="[auto|cpu|cuda]", callback=device, help="Device to train on. auto: cuda if there is one."),
+]
 Jobs = Annotated[
     str,
     _place(

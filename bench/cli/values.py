@@ -24,6 +24,18 @@ def seeds(text: str, option: str = "--seeds") -> tuple[int, ...]:
         raise UsageError(f"{option} {text}: expected whole numbers separated by commas, e.g. 0,1,2") from None
 
 
+def device(text: str) -> str:
+    """Read where to train; torch knows Apple's GPU as well."""
+    if text == "mps":
+        raise UsageError(
+            "--device mps: torch doesn't tell the peak of a run's memory on Apple's GPU, so that no run is made there; "
+            "leave --device out to use the processor"
+        )
+    if text not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {text}: expected auto, cpu or cuda")
+    return text
+
+
 def jobs(text: str) -> int | Literal["auto"]:
     """Read how many runs at once."""
     if text == "auto":

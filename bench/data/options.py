@@ -22,7 +22,8 @@ class DataOptions:
     """How one data set is to be read; None leaves it to what is found there.
 
     `text` names one column, or the two of a pair. `splits` names for each split a file, or a split of the source's own;
-    a split that it doesn't name is made. `sample` is how many passages to keep in all.
+    a split that it doesn't name is made. `sample` is how many passages to keep in all. `stated_at` is where a study
+    file says all this, to be told with what is wrong.
     """
 
     text: tuple[str, ...] | None = None
@@ -31,6 +32,7 @@ class DataOptions:
     document: str | None = None
     splits: Mapping[Split, str] = field(default_factory=dict)
     sample: int | None = None
+    stated_at: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         """Raise UsageError for what can't be meant."""

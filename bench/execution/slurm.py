@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from bench.machine.facts import Device, Dtype
 
 _POLL_S, _SQUEUE_S = 0.5, 5.0
+_WARNING_S = 30
+"""So long before its time is up a worker is told, to end its run and go back into the queue."""
 _FAREWELL_S = 10.0
 """So long workers have to leave by themselves, which takes them a second or two."""
 _LAST_BYTES = 1500
@@ -247,6 +249,7 @@ class Slurm:
         given = self.settings.options.model_dump(exclude_none=True, exclude={"cluster", "time", *plain})
         shared = self.settings.options.model_dump(exclude_none=True, include=plain)
         own = {f"slurm_{name}": value for name, value in given.items()}
+        own["slurm_signal_delay_s"] = _WARNING_S
         return {"name": "bench", "timeout_min": self.settings.options.time, **shared, **own}
 
     @property

@@ -107,7 +107,7 @@ def dataset(
     )
     shown = [(markdown.escape(heading), markdown.table(table)) for heading, table in tables]
     where = repository or "path/to/this/folder"
-    facts = {"title": markdown.escape(title), "tables": shown, "adapters": adapters, "where": where}
+    facts: dict[str, Any] = {"title": markdown.escape(title), "tables": shown, "adapters": adapters, "where": where}
     counted = f"{count(runs)} {'run' if runs == 1 else 'runs'}"
     return str(DatasetCard.from_template(data, template_str=_DATASET, runs=counted, **facts))
 
@@ -128,7 +128,7 @@ class Variant:
 
 def variants(analyses: Iterable[Analysis]) -> dict[str, Variant]:
     """Return for each run that counts in a comparison, by its uid, the variant that it is of."""
-    found = {}
+    found: dict[str, Variant] = {}
     for analysis in analyses:
         layout = Layout(analysis)
         for place, summary in enumerate(layout.summaries):

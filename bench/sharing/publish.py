@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # the package exports it lazily
 
 from bench.errors import UsageError
 from bench.reporting import document, page
@@ -93,6 +93,8 @@ def _adapters(saved: Path | None, beside: Path, records: Sequence[Record]) -> di
 
 def _check(folder: Path, runs: set[str], saved: set[str]) -> None:
     """Refuse to replace what isn't a published folder, or one that has more than is to be published."""
+    if not folder.exists() and _beside(folder, "old").is_dir():
+        _beside(folder, "old").rename(folder)  # a kill came between the two renames that replace a folder
     if not folder.exists():
         return
     if not folder.is_dir() or (any(folder.iterdir()) and not published.is_published(folder)):
@@ -106,8 +108,7 @@ def _check(folder: Path, runs: set[str], saved: set[str]) -> None:
 @contextmanager
 def _replacing(folder: Path) -> Iterator[Path]:
     """Give an empty folder within, which takes the place of `folder` when it is whole."""
-    folder = folder.resolve()
-    part, old = (folder.with_name(f".{folder.name}.{word}") for word in ("part", "old"))
+    part, old = _beside(folder, "part"), _beside(folder, "old")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
@@ -119,6 +120,10 @@ def _replacing(folder: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _beside(folder: Path, word: str) -> Path:
+    return folder.resolve().with_name(f".{folder.resolve().name}.{word}")
 
 
 def _write_tables(part: Path, place: Path, records: Sequence[Record], *, number_documents: bool) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.data import overview
+from bench.errors import told_at
 from bench.machine import facts
 from bench.sources import at_hand
 from bench.store import speeds
@@ -29,7 +30,8 @@ def _estimate(request: Request) -> speeds.Estimate | None:
     sources = at_hand(request.preset, request.model, request.data, request.reading)
     if sources is None:
         return None
-    corpus = sources.corpus.select(request.categories, request.train_size, request.reading.sample)
+    with told_at(request.reading.stated_at):
+        corpus = sources.corpus.select(request.categories, request.train_size, request.reading.sample)
     chosen = request.variants(sources.learning_rates)
     found = overview.tokens(corpus, Path(sources.backbone.folder), request.max_length or sources.defaults.max_length)
     if found is None:

@@ -85,14 +85,17 @@ class Study:
             replace(
                 whole,
                 data=texts.source if texts else None,
-                reading=texts.reading if texts else DataOptions(),
+                reading=self._reading(number, texts) if texts else DataOptions(),
                 categories=tuple(texts.category) if texts and texts.category else None,
                 train_size=texts.train_size if texts else None,
                 model=model,
             )
-            for texts in told.data or (None,)
+            for number, texts in enumerate(told.data or (None,))
             for model in told.model or (None,)
         ]
+
+    def _reading(self, number: int, texts: Texts) -> DataOptions:
+        return replace(texts.reading, stated_at=self.lines.place(("data", number)))
 
     def searching(self, asked: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
         """Return how `bench tune` is to search, by the options' names; `asked` and `given` are as for `requests`.
@@ -171,6 +174,10 @@ class _Lines:
         if said:
             more = [f"and {len(said) - SHOWN} more"] if len(said) > SHOWN else []
             raise UsageError("\n".join([*said[:SHOWN], *more]))
+
+    def place(self, place: Sequence[str | int]) -> str:
+        """Name the file, the line and the key."""
+        return f"{self.path}:{self._line(place)}: {_written_place(place)}".removesuffix(": ")
 
     def _line(self, place: Sequence[str | int]) -> int:
         """The line of what stands at a place, or of the nearest around it."""

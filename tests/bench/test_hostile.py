@@ -8,7 +8,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import bench
+from commands import here
 from small import passages
 
 from bench.reporting import markdown, report
@@ -44,7 +44,7 @@ def work(gpt2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def done(work: Path) -> subprocess.CompletedProcess[str]:
     chosen = ["--methods", "head", "--seeds", "0", "--max-steps", "2", "--device", "cpu", "--dtype", "fp32"]
     where = ["--model", str(work / MODEL), "--data", "texts", "--results", "store", "--save-adapters", "adapters"]
-    return bench("run", *chosen, *where, cwd=work)
+    return here("bench", "run", *chosen, *where, cwd=work)
 
 
 def _unruly(text: str) -> set[str]:

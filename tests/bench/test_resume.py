@@ -117,6 +117,7 @@ def _request(gpt2: Path, texts: Path, store: Path, methods: tuple[str, ...], rer
         max_steps=2,
         device="cpu",
         dtype="fp32",
+        baseline=False,
         results=store,
         rerun=rerun,
     )

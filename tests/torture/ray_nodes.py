@@ -20,9 +20,10 @@ KILLS_A_STUDY = 4
 
 
 def kill_nodes(work: Workshop, tally: Tally) -> None:
-    """Kill one of two nodes, or a process that attends to a run; the study goes on. Each has a cluster of its own.
+    """Kill one of two nodes, for which another joins, or a process that attends to a run; the study goes on.
 
-    A run that was lost three times is recorded as failed, and done when the study is started again.
+    Each study has a cluster of its own. A run that was lost three times is recorded as failed, and done when the study
+    is started again.
     """
     draw, longest = work.draw("kill_nodes"), SEEDS * work.run_s / 2
     threads = next(iter(work.good.values())).training.threads
@@ -46,8 +47,9 @@ def _hunt(study: subprocess.Popen[bytes], nodes: Nodes, draw: random.Random, lon
             return
         except subprocess.TimeoutExpired:
             running = nodes.running()
-        if len(nodes.cluster.worker_nodes) > 1 and draw.random() < 0.5:
+        if draw.random() < 0.5:
             nodes.kill()
+            nodes.add()
             tally.count()
         elif running:
             with suppress(psutil.NoSuchProcess):

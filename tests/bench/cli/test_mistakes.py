@@ -82,6 +82,7 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
     "unknown command": (["rnu"], ["rnu"]),
     "unknown preset": (["run", "--preset", "ful"], ["ful", "full"]),
     "unknown device": (["run", "--device", "gpu"], ["gpu", "cuda"]),
+    "Apple's GPU": (["run", "--device", "mps"], ["--device mps", "Apple's GPU", "leave --device out"]),
     "no epochs": (["run", "--epochs", "0"], ["--epochs", "1"]),
     "text for a number": (["run", "--max-steps", "ten"], ["--max-steps", "integer"]),
     "option without its value": (["run", "--methods"], ["--methods"]),

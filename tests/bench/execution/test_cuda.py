@@ -95,11 +95,14 @@ def test_the_server_that_runs_are_forked_from_never_touches_cuda() -> None:
 
 def test_whether_there_is_a_gpu_is_asked_of_the_drivers_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """CUDA itself would make a context in the study's process."""
-    asked: list[str | None] = []
+    asked: list[str] = []
+
+    def answer() -> bool:
+        asked.append(os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"])
+        return False
+
     monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "0")
-    monkeypatch.setattr(
-        torch.cuda, "is_available", lambda: bool(asked.append(os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"]))
-    )
+    monkeypatch.setattr(torch.cuda, "is_available", answer)
     assert facts.resolve_device("auto") == "cpu"
     assert asked == ["1"]
     assert child.RUN_ENVIRONMENT["PYTORCH_NVML_BASED_CUDA_CHECK"] == "1"

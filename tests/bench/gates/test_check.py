@@ -7,12 +7,17 @@ import os
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from commands import bench, call, environment
+from commands import bench, call, environment, here
 
 import methods
+from methods.registry import _registered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 OWN = """
 from typing import ClassVar
@@ -67,32 +72,33 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def _path(site: Path) -> str:
-    return os.pathsep.join([environment()["PYTHONPATH"], str(site)])
+@pytest.fixture
+def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The package, in this process and in those that it starts."""
+    monkeypatch.syspath_prepend(str(site))
+    yield
+    for name in ("scaled", "forgetful"):
+        _registered.pop(name, None)
+        sys.modules.pop(f"theirs_{name}", None)
 
 
-def test_an_installed_method_takes_part_in_everything(site: Path, texts: Path, tmp_path: Path) -> None:
-    path = _path(site)
+@pytest.mark.usefixtures("installed")
+def test_an_installed_method_takes_part_in_everything(site: Path, gpt2: Path, texts: Path, tmp_path: Path) -> None:
+    path = os.pathsep.join([environment()["PYTHONPATH"], str(site)])
     listed = {one["name"]: one for one in json.loads(bench("list", "--json", cwd=tmp_path, PYTHONPATH=path).stdout)}
     assert listed["scaled"]["trains"] == "a scale of what the head reads, and the head"
-    options = ("--preset", "demo", "--data", str(texts), "--seeds", "0", "--epochs", "1", "--results", "store")
-    done = bench("run", "--methods", "head,scaled", *options, cwd=tmp_path, PYTHONPATH=path)
+    options = ("--model", str(gpt2), "--data", str(texts), "--seeds", "0", "--max-steps", "2", "--results", "store")
+    done = here("bench", "run", "--methods", "head,scaled", *options, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    report = subprocess.run(
-        [sys.executable, Path(__file__).parents[3] / "report.py", "store", "-o", "report.md"],
-        cwd=tmp_path,
-        env=environment(PYTHONPATH=path),
-        check=True,
-        timeout=120,
-    )
-    assert report.returncode == 0
+    assert here("report.py", "store", "-o", "report.md", cwd=tmp_path).returncode == 0
     assert "| scaled" in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 
-def test_an_installed_method_is_checked(site: Path, tmp_path: Path) -> None:
-    kept = bench("check", "scaled", cwd=tmp_path, PYTHONPATH=_path(site))
+@pytest.mark.usefixtures("installed")
+def test_an_installed_method_is_checked(tmp_path: Path) -> None:
+    kept = here("bench", "check", "scaled", cwd=tmp_path)
     assert (kept.returncode, kept.stdout.splitlines()[-1]) == (0, "scaled keeps every promise.")
-    broken = bench("check", "forgetful", cwd=tmp_path, PYTHONPATH=_path(site))
+    broken = here("bench", "check", "forgetful", cwd=tmp_path)
     assert broken.returncode == 1
     assert "gpt2: fresh one changes nothing: a fresh one changes the logits by" in broken.stdout
     assert broken.stdout.splitlines()[-1] == "forgetful breaks 3 of its promises."

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import GPT2Config, GPT2ForSequenceClassification, LlamaConfig, LlamaForSequenceClassification
 
@@ -147,7 +148,7 @@ def test_fused_attention_is_the_one_that_is_written_out(
         calls.append(options["attn_mask"])
         return scaled_dot_product_attention(*arguments, **options)
 
-    monkeypatch.setattr(packed.functional, "scaled_dot_product_attention", watched)
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", watched)
     monkeypatch.setattr(packed, "_TOGETHER", together)
     settings = {"n_positions": 64 + 20 if name == "prefix" else 64}
     for way in ("padded", "written out", "fused"):
@@ -164,6 +165,7 @@ def test_fused_attention_is_the_one_that_is_written_out(
         gradients[way] = trained_gradients(module, found[way])
         assert (len(calls) > 0) == (way == "fused")
     assert {bias.stride(0) % packed._ALIGNED for bias in calls} == {0}
+    assert 3 * len({bias.data_ptr() for bias in calls}) == 2 * len(calls)  # made for the last block, and for the others
     for way in ("written out", "fused"):
         torch.testing.assert_close(found[way], found["padded"], rtol=1e-9, atol=1e-10)
         torch.testing.assert_close(gradients[way], gradients["padded"], rtol=1e-8, atol=1e-9)

@@ -84,7 +84,7 @@ def folder(a: Path) -> Path:
     """A, published; the page without its pictures, which take seconds."""
     with pytest.MonkeyPatch.context() as patch:
         without = partial(document.of_analyses, pictures=False)
-        patch.setattr(publish.document, "of_analyses", lambda found, pictures: without(found))
+        patch.setattr(document, "of_analyses", lambda found, pictures: without(found))
         return publish.publish(a, str(a.with_name("published")), None, "mit", anonymous=False).folder
 
 
@@ -105,8 +105,8 @@ def test_a_published_folder_merges_as_the_store_that_it_is_of(a: Path, folder: P
     for uid, record in _records(a).items():
         assert _without_hashes(merged[uid]) == _without_hashes(record)
         if record.quality:
-            tables = (pd.read_parquet(place / f"{uid}.parquet") for place in (a, tmp_path / "c"))
-            pd.testing.assert_frame_equal(*tables)
+            ours, theirs = (pd.read_parquet(place / f"{uid}.parquet") for place in (a, tmp_path / "c"))
+            pd.testing.assert_frame_equal(ours, theirs)
     [run] = adapters.found(adapters.beside(a))
     assert _files(tmp_path / "c" / "adapters") == {
         f"{run}/{name}": content for name, content in _files(a / "adapters" / run).items()
@@ -244,7 +244,8 @@ def _hold_against(a: Path, place: Path, found: Contents) -> None:
         assert _without_hashes(record) == right[record.uid]
         theirs, ours = Store(place).predictions(record), Store(a).predictions(record)
         if theirs is not None and ours is not None:
-            pd.testing.assert_frame_equal(*(pd.read_parquet(pa.BufferReader(file)) for file in (theirs, ours)))
+            ours_read, theirs_read = (pd.read_parquet(pa.BufferReader(file)) for file in (ours, theirs))
+            pd.testing.assert_frame_equal(ours_read, theirs_read)
 
 
 def test_a_uid_that_would_lead_out_of_the_store_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from record_factory import DEMO, STYLES, build_baseline, failed_record, lora, ma
 import methods
 from bench import hub
 from bench.errors import UsageError
+from bench.reporting import document, page
 from bench.sharing import adapters, published
 from bench.sharing import publish as publishing
 from bench.sharing.upload import upload
@@ -101,8 +103,8 @@ def anonymous(store: Path) -> Path:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the pictures out of the page: they take seconds."""
-    without = partial(publishing.document.of_analyses, pictures=False)
-    monkeypatch.setattr(publishing.document, "of_analyses", lambda found, pictures: without(found))
+    without = partial(document.of_analyses, pictures=False)
+    monkeypatch.setattr(document, "of_analyses", lambda found, pictures: without(found))
 
 
 def test_load_dataset_reads_both_tables_with_their_types(store: Path, folder: Path, tmp_path: Path) -> None:
@@ -185,9 +187,9 @@ def test_the_card_tells_the_hub_what_it_is_and_shows_the_comparison(folder: Path
 
 
 def test_the_page_is_the_report_with_its_pictures(folder: Path) -> None:
-    page = (folder / "report.html").read_bytes()
-    assert b"Accuracy against cost" in page
-    assert b"svg+xml;base64" in page
+    shown = (folder / "report.html").read_bytes()
+    assert b"Accuracy against cost" in shown
+    assert b"svg+xml;base64" in shown
 
 
 def test_an_adapter_has_a_card_with_its_accuracy_and_where_that_comes_from(store: Path, folder: Path) -> None:
@@ -226,7 +228,7 @@ def test_publishing_again_replaces_the_folder_as_a_whole(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(publishing.page, "render", break_off)
+        patch.setattr(page, "render", break_off)
         with pytest.raises(OSError, match="No space"):
             publish(store, str(target), license_id="mit")
     assert (target / "README.md").read_text() == before
@@ -234,6 +236,14 @@ def test_publishing_again_replaces_the_folder_as_a_whole(
     assert "license: mit" in (target / "README.md").read_text()
     assert not (target / "stale").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_a_kill_left_between_two_names_is_not_lost(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / ".out.old")
+    Store(tmp_path / "other").put(make_record(DEMO[0]))
+    with pytest.raises(UsageError, match="has runs that the store lacks"):
+        publish(tmp_path / "other", str(tmp_path / "out"))
+    assert published.uids(tmp_path / "out") == published.uids(folder)
 
 
 def test_what_would_be_lost_is_not_replaced(store: Path, folder: Path, tmp_path: Path) -> None:

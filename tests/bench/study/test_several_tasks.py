@@ -25,7 +25,7 @@ def tasks(texts: Path, gpt2: Path, bert: Path, tmp_path: Path, monkeypatch: pyte
     train = tmp_path / "fewer/train.jsonl"
     train.write_text("".join(train.read_text("utf-8").splitlines(keepends=True)[:-2]), encoding="utf-8")
     file = tmp_path / "study.yaml"
-    chosen = "methods: head\nseeds: 0\nmax_steps: 2\ndevice: cpu\ndtype: fp32\n"
+    chosen = "methods: head\nseeds: 0\nmax_steps: 2\ndevice: cpu\ndtype: fp32\nbaseline: false\n"
     file.write_text(f"data: [{texts}, fewer]\nmodel: [{gpt2}, {bert}]\n{chosen}", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return file
@@ -80,10 +80,32 @@ def test_one_task_under_two_names_is_refused(tasks: Path, texts: Path, gpt2: Pat
         study.run(*same)
 
 
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [("label: mood", "no column 'mood'"), ("category: [leters]", "no category 'leters'"), ("train_size: 99", "99")],
+)
+def test_what_is_wrong_with_texts_is_told_with_the_line_that_names_them(
+    settings: str,
+    said: str,
+    dry: list[str],
+    tasks: Path,
+    texts: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = f"preset: demo\nmethods: head\ndevice: cpu\ndata:\n  - {texts}\n  - source: fewer\n    {settings}\n"
+    tasks.write_text(text, encoding="utf-8")
+    assert call(monkeypatch, "run", "study.yaml", *dry) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("bench: study.yaml:6: data: ")
+    assert said in told
+
+
 def test_a_data_set_that_cannot_be_read_stops_the_study_before_its_first_run(
     tasks: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tasks.parent / "fewer/test.jsonl").write_text("{", encoding="utf-8")
     assert call(monkeypatch, "run", "study.yaml") == 2
-    assert "fewer" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith("bench: study.yaml:1: data: fewer/test.jsonl, line 1: ")
     assert not list(tasks.parent.glob("results/*/*.json"))

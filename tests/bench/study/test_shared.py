@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from commands import bench
+from commands import here
 
 from bench import study
 from bench.execution import baseline
@@ -31,7 +31,7 @@ def test_what_was_done_about_the_weights_is_said_and_recorded(bert: Path, texts:
     kept = {f"module.{name}": tensor for name, tensor in weights.items() if "pooler" not in name}
     save_file(kept, tmp_path / "model/model.safetensors", metadata={"format": "pt"})
     where = ["--model", "model", "--data", str(texts), "--results", "store"]
-    done = bench("run", *CHOSEN, *where, cwd=tmp_path)
+    done = here("bench", "run", *CHOSEN, *where, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "begin with module., which is taken off" in done.stdout
     assert "lack bert.pooler" in done.stdout
@@ -77,7 +77,7 @@ def test_the_baseline_is_computed_once_a_store_and_again_where_it_is_damaged(
 
 def test_the_baseline_can_be_left_out(gpt2: Path, texts: Path, tmp_path: Path) -> None:
     arguments = ["--model", str(gpt2), "--data", str(texts), "--results", "store", "--no-baseline"]
-    done = bench("run", *CHOSEN, *arguments, cwd=tmp_path)
+    done = here("bench", "run", *CHOSEN, *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     [record] = Store(tmp_path / "store").read().records
     assert record.data.baseline is None
@@ -130,7 +130,7 @@ def test_texts_as_they_are_make_records_that_say_what_they_are_called(gpt2: Path
     for split, count in (("train", 60), ("test", 20)):
         rows = [{"question1": f"the moon {i}", "question2": f"bread {split}", "label": i % 2} for i in range(count)]
         (tmp_path / "data" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    done = bench("run", *CHOSEN, "--model", str(gpt2), "--data", "data", "--results", "store", cwd=tmp_path)
+    done = here("bench", "run", *CHOSEN, "--model", str(gpt2), "--data", "data", "--results", "store", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "data: text: columns `question1` and `question2`; label: column `label`, 2 labels; no group" in done.stdout
     assert "tokenizer puts nothing between the two texts of a pair" in done.stdout

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from commands import ROOT, bench, environment
+from commands import bench, here
 from in_process import prepared
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import accuracy_score, f1_score
@@ -23,6 +21,7 @@ from bench.store.files import Store
 from methods import adapters
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
     from bench.store.record import Record
@@ -67,11 +66,13 @@ def _label(record: Record) -> str:
     return f"{record.method} {record.hyperparameters['alpha']}" if record.method == "lora" else record.method
 
 
-def _run(model: Path, texts: Path, work: Path, *arguments: str) -> Finished:
+def _arguments(model: Path, texts: Path, *arguments: str) -> list[str]:
     rates = [f"--set={name}.learning_rate={rate}" for name, rate in RATES.items() if name in arguments[0]]
     sources = ["--model", str(model), "--data", str(texts), "--seeds", "0", "--results", "store"]
-    faster = {"TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1"}  # or so the environment asks
-    done = bench("run", "--methods", *arguments, *rates, *sources, *TRAINING, cwd=work, **faster)
+    return ["run", "--methods", *arguments, *rates, *sources, *TRAINING]
+
+
+def _finished(done: subprocess.CompletedProcess[str], work: Path) -> Finished:
     assert done.returncode == 0, done.stdout + done.stderr
     records = {_label(record): record for record in Store(work / "store").read().records}
     return Finished(done.stdout, done.stderr, work / "store", work / "adapters", records)
@@ -80,8 +81,10 @@ def _run(model: Path, texts: Path, work: Path, *arguments: str) -> Finished:
 @pytest.fixture(scope="module")
 def finished(gpt2: Path, texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """Five methods, LoRA at two alphas, one seed."""
-    more = ["--set", "lora.alpha=8,128", "--save-adapters", "adapters"]
-    return _run(gpt2, texts, tmp_path_factory.mktemp("study"), ",".join(METHODS), *more)
+    work = tmp_path_factory.mktemp("study")
+    asked = _arguments(gpt2, texts, ",".join(METHODS), "--set", "lora.alpha=8,128", "--save-adapters", "adapters")
+    faster = {"TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1"}  # or so the environment asks
+    return _finished(bench(*asked, cwd=work, **faster), work)
 
 
 @pytest.fixture(params=["frozen", "head", "lora 8", "lora 128", "ia3", "prefix"])
@@ -286,7 +289,8 @@ def test_training_changed_what_is_predicted(finished: Finished) -> None:
 def test_the_same_seed_gives_the_same_figures_whatever_else_runs(
     finished: Finished, gpt2: Path, texts: Path, tmp_path: Path
 ) -> None:
-    again = _run(gpt2, texts, tmp_path, "lora", "--set", "lora.alpha=128")
+    alone = _arguments(gpt2, texts, "lora", "--set", "lora.alpha=128")
+    again = _finished(here("bench", *alone, cwd=tmp_path), tmp_path)
     [before, after] = [run.records["lora 128"] for run in (finished, again)]
     # alone, LoRA leaves the prefix's positions to the text, which no text here needs
     assert after.data.max_length == 128
@@ -331,8 +335,7 @@ def test_peft_puts_a_saved_adapter_onto_a_stock_gpt2(finished: Finished, gpt2: P
 
 
 def test_the_report_renders_what_the_run_left(finished: Finished) -> None:
-    command = [sys.executable, str(ROOT / "report.py"), str(finished.store), "-o", "-"]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120)
+    done = here("report.py", str(finished.store), "-o", "-", cwd=finished.store)
     assert (done.returncode, done.stderr) == (0, "")
     for part in ("custom", "tiny-gpt2", "40.0%", *METHODS):
         assert part in done.stdout
@@ -353,6 +356,7 @@ def test_another_architecture_end_to_end(
             max_steps=2,
             device="cpu",
             dtype="fp32",
+            baseline=False,
             results=tmp_path / "store",
             save_adapters=tmp_path / "adapters",
         )
@@ -377,6 +381,7 @@ def test_less_of_the_texts_in_half_precision(gpt2: Path, texts: Path, tmp_path: 
             epochs=1,
             device="cpu",
             dtype="bf16",
+            baseline=False,
             results=tmp_path,
         )
     )

@@ -34,7 +34,7 @@ METHODS = ("frozen", "head")
 def _asked(model: Path, texts: Path, results: Path, **changes: Any) -> Tuning:
     request = Request(
         methods=METHODS, seeds=(1, 2), model=str(model), data=str(texts), results=results, epochs=2, batch_size=8,
-        device="cpu", dtype="fp32",
+        device="cpu", dtype="fp32", baseline=False,
     )  # fmt: skip
     return replace(Tuning(request=request, trials=2), **changes)
 
