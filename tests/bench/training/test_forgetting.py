@@ -113,7 +113,9 @@ def test_what_trains_in_tied_embeddings_is_in_the_head_too(models: dict[str, Pat
     assert nats(models["gpt2"], full) == pytest.approx(np.log(vocabulary), abs=ROUNDING)
 
 
-@pytest.mark.parametrize(("kind", "method"), [("gpt2", "lora"), ("gpt2", "prefix"), ("llama", "prefix")])
+@pytest.mark.parametrize(
+    ("kind", "method"), [("gpt2", "lora"), ("gpt2", "prefix"), ("gpt2", "prompt_tuning"), ("llama", "prefix")]
+)
 def test_it_reads_the_text_as_a_classifier_does_packed_or_padded(
     kind: str, method: str, models: dict[str, Path]
 ) -> None:
