@@ -31,7 +31,7 @@ from bench.execution import ray_engine
 from bench.execution.ray_node import Begun
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ray_cluster import Nodes
 
@@ -43,7 +43,7 @@ STUDY = ["run", "--device", "cpu", "--dtype", "fp32", "--max-steps", "2", "--thr
 
 
 class Stages(NamedTuple):
-    """Records, by method and seed, of one grid: by the local engine, by Ray, and by Ray after some were timed again.
+    """Records, by method and seed, of one grid: by the local engine, by Ray, and there after some were timed again.
 
     And how often the end of each run was told, which runs were lost with their nodes, and what the engine said.
     """
@@ -77,7 +77,7 @@ def stages(nodes: Nodes, gpt2: Path, texts: Path, tmp_path_factory: pytest.TempP
     def run(store: str, *more: str) -> dict[tuple[str, int], Record]:
         sources = ["--model", str(gpt2), "--data", str(texts), "--results", str(work / store)]
         assert call(patch, *STUDY, *sources, "--methods", ",".join(METHODS), "--seeds", "0,1", *more) == 1
-        return {(record.method, record.seed): record for record in Store(work / store).read().records}
+        return _by_method(Store(work / store).read().records)
 
     def started(self: View, job: Any) -> None:
         begun.append(job.spec.uid)
@@ -91,27 +91,37 @@ def stages(nodes: Nodes, gpt2: Path, texts: Path, tmp_path_factory: pytest.TempP
         lost.append(run.job.spec.uid)
         return lose(self, run, error)
 
-    on_ray = [*nodes.options, "--rerun", "missing"]
-    lose = ray_engine.Ray._lost
+    def run_beside_others(self: Any, jobs: Any) -> None:
+        run_all(self, jobs)
+        by_ray.update(_by_method(self.results.records.values()))
+        for seed in (0, 1):  # to be timed again
+            record = _meet_others(Store(work / "ray"), by_ray["ia3", seed])
+            self.results.records[record.uid] = record
+
+    by_ray: dict[tuple[str, int], Record] = {}
+    lose, run_all = ray_engine.Ray._lost, ray_engine.Ray.run
     with pytest.MonkeyPatch.context() as patch:
         local = run("local", "--no-timing")
         said: list[str] = []
         patch.setattr(View, "said", lambda self, line: said.append(line))
         patch.setattr(View, "ended", noted_end)
-        with pytest.MonkeyPatch.context() as killing:
-            killing.setattr(View, "started", started)
-            killing.setattr(ray_engine.Ray, "_lost", noted_loss)
-            by_ray = run("ray", *on_ray, "--no-timing")
-        for key in (("ia3", 0), ("ia3", 1)):  # as if they had met others, to be timed again
-            _meet_others(Store(work / "ray"), by_ray[key])
-        return Stages(local, by_ray, run("ray", *on_ray), work / "ray", ended, lost, said[0])
+        patch.setattr(View, "started", started)
+        patch.setattr(ray_engine.Ray, "_lost", noted_loss)
+        patch.setattr(ray_engine.Ray, "run", run_beside_others)
+        timed = run("ray", *nodes.options)
+    return Stages(local, by_ray, timed, work / "ray", ended, lost, said[0])
 
 
-def _meet_others(store: Store, record: Record) -> None:
+def _by_method(records: Iterable[Record]) -> dict[tuple[str, int], Record]:
+    return {(record.method, record.seed): record for record in records}
+
+
+def _meet_others(store: Store, record: Record) -> Record:
     assert record.speed is not None
     speed = record.speed.model_copy(update={"exclusive": False, "neighbours": 1})
-    predictions = store.predictions_path(record.uid).read_bytes()
-    store.put(record.model_copy(update={"speed": speed, "checksum": None}), predictions)
+    changed = record.model_copy(update={"speed": speed, "checksum": None})
+    store.put(changed, store.predictions_path(record.uid).read_bytes())
+    return changed
 
 
 def test_none_is_lost_and_none_is_done_twice_where_a_node_is_killed(stages: Stages) -> None:
