@@ -39,9 +39,7 @@ def as_store(folder: Path) -> Iterator[Path]:
         yield folder
         return
     with tempfile.TemporaryDirectory(prefix="peft-bench-") as place:
-        store = (
-            Path(place) / folder.resolve().name
-        )  # what names the folder, as errors do, names it as a person knows it
+        store = Path(place) / folder.resolve().name  # errors and titles name it as a person knows it
         unpack(folder, store)
         yield store
 
