@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Letters: TypeAlias = Literal["outlines", "text"]
+"""How a drawing has its letters: as outlines they look the same everywhere, as text they take a fifth of the room."""
 
 
 class Unit(Enum):
@@ -97,14 +103,14 @@ class Code:
 class Picture:
     """A drawing: `name` is its file's stem, `alt` says in words what it shows.
 
-    `svg` is on an opaque light card of its own; `interactive` is the same as a plotly figure in JSON. One that need not
-    be seen at once is folded away under the words in `rest`.
+    `draw` makes it an SVG on an opaque light card of its own; `interactive` is the same as a plotly figure in JSON. One
+    that need not be seen at once is folded away under the words in `rest`.
     """
 
     name: str
     title: str
     alt: str
-    svg: bytes
+    draw: Callable[[Letters], bytes]
     interactive: str | None = None
     rest: str = ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench.reporting.model import Picture
@@ -29,7 +30,7 @@ def picture(view: View) -> Picture | None:
         name="accuracy",
         title="Test accuracy with 95% interval",
         alt=_told(view, places),
-        svg=drawing.svg(lambda: _draw(view, places)),
+        draw=partial(drawing.svg, lambda: _draw(view, places)),
         interactive=_interactive(view, places),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import NullLocator
@@ -43,7 +44,7 @@ def picture(view: View) -> Picture | None:
         name="alpha-sweep",
         title="LoRA's alpha",
         alt=_told(view, sweeps),
-        svg=drawing.svg(lambda: _draw(view, sweeps)),
+        draw=partial(drawing.svg, lambda: _draw(view, sweeps)),
         interactive=_interactive(view, sweeps),
     )
 

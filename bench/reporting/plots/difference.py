@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench.reporting.model import Picture, Unit
@@ -42,7 +43,7 @@ def picture(view: View) -> Picture | None:
         name="difference",
         title=f"{title}: the 95% interval by itself (thick) and together with all others (thin)",
         alt=_told(view, base, places, found),
-        svg=drawing.svg(lambda: _draw(view, title, places, found, left_out)),
+        draw=partial(drawing.svg, lambda: _draw(view, title, places, found, left_out)),
         interactive=rows.interactive(view, places, safe(title), _traces(view, base, places, found), _marks()),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench.reporting.model import Picture
@@ -57,7 +58,7 @@ def picture(view: View) -> Picture | None:
         name="learning-curves",
         title="Validation loss and accuracy after each epoch",
         alt=_told(view, curves, outstanding),
-        svg=drawing.svg(lambda: _draw(view, curves, outstanding)),
+        draw=partial(drawing.svg, lambda: _draw(view, curves, outstanding)),
         interactive=_interactive(view, curves, outstanding),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +140,7 @@ def picture(view: View) -> Picture | None:
         name="pareto",
         title="Accuracy against cost: up and to the left is better",
         alt=_told(view, panels),
-        svg=drawing.svg(lambda: _draw(view, panels, labels, limits)),
+        draw=partial(drawing.svg, lambda: _draw(view, panels, labels, limits)),
         interactive=_interactive(panels, labels, limits),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench.reporting.model import Picture
@@ -30,7 +31,7 @@ def picture(found: Overall, names: Sequence[str]) -> Picture | None:
         name="performance-profile",
         title="Performance profiles over all tasks",
         alt=_told(profiles, shown),
-        svg=drawing.svg(lambda: _draw(profiles, shown)),
+        draw=partial(drawing.svg, lambda: _draw(profiles, shown)),
         interactive=_interactive(profiles, shown),
     )
 

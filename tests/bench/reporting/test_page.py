@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 HOSTILE = '<b>%{x}</b></script><img src=x onerror="window.harmed=1"></style>--> $x^2$ "\'&amp; {{7*7}}'
 UNRULY = Variant(HOSTILE, {"learning_rate": 1e-3}, 0.55, 20_000)
+SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><text>100% #1 &amp; '\"</text></svg>"
 PICTURES = ("pareto", "accuracy", "difference", "learning-curves", "alpha-sweep", "confusion")
 PHONE = {"width": 360, "height": 740}
 PATIENCE = 120_000
@@ -246,13 +247,14 @@ def test_hostile_text_stays_in_its_place_whatever_block_it_is_in(browser: Browse
     table = Table((Column(HOSTILE), Column("n", Unit.COUNT)), (Row((Cell(HOSTILE), Cell(1))),), shown=0, rest=HOSTILE)
     blocks = (
         *(paragraph(HOSTILE, strong(HOSTILE), code(HOSTILE)), table, Code(f"first\n  {HOSTILE}")),
-        Picture("name", HOSTILE, HOSTILE, b"<svg xmlns='http://www.w3.org/2000/svg'/>", figure),
+        Picture("name", HOSTILE, HOSTILE, lambda letters: SVG, figure),
     )
     rendered = page.render(Section(HOSTILE, blocks, (Section(HOSTILE), Section("b"))))
     visit = _visit(browser, _put(tmp_path / "page.html", rendered))
     assert visit.page.evaluate("window.harmed") is None
     assert visit.complaints == []
     assert visit.page.title() == HOSTILE
+    assert visit.page.locator("figure img").evaluate("image => image.decode().then(() => true)")
     assert visit.page.locator(".plot .gtitle").text_content() == HOSTILE
     for place in ("h1", "h2 >> nth=0", "p strong", "figcaption", "nav a >> nth=0", "thead th >> nth=0"):
         assert visit.page.locator(place).inner_text() == (f"{HOSTILE[:59]}…" if "thead" in place else HOSTILE)
