@@ -34,12 +34,13 @@ class Unit(Enum):
 class Column:
     """A column's heading and what stands in it: parts of one (SCORE, SHARE, POINTS), or the unit it names.
 
-    `limit` is how many characters of a text are shown.
+    `limit` is how many characters of a text are shown, `variant` the name of what the column is of, as a row's.
     """
 
     title: str
     unit: Unit = Unit.TEXT
     limit: int = 60
+    variant: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A cell for every column; a baseline stands apart from the methods."""
+    """A cell for every column; a baseline stands apart from the methods.
+
+    `variant` is the name of what the row is of, the same wherever the report shows it; None where it is of none.
+    """
 
     cells: tuple[Cell, ...]
     baseline: bool = False
+    variant: str | None = None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 PLAIN = string.punctuation.translate({ord(letter): None for letter in "%#&'"}) + " "
 """What stands in a data URL in single quotes as it is, beside letters and digits."""
-SCRIPTS = ("page.js",)
+SCRIPTS = ("address.js", "tables.js", "page.js")
+FIGURE_SCRIPTS = ("address.js", "tables.js", "figures.js", "pareto.js", "page.js")
+"""Where there is something to draw; each builds on those before."""
 LIBRARY = "plotly-basic.min.js.gz"
 """plotly.js with its basic traces alone. It and the figures stand compressed in the page, whose script unpacks them."""
 FEW_ROWS = 4
@@ -38,7 +40,7 @@ def render(report: Section) -> bytes:
     """
     figures = [block.interactive for block in _blocks(report) if isinstance(block, Picture) and block.interactive]
     library = _asset(LIBRARY) if figures else b""
-    scripts = [_asset(name).decode() for name in SCRIPTS]
+    scripts = [_asset(name).decode() for name in (FIGURE_SCRIPTS if figures else SCRIPTS)]
     text = (
         _environment()
         .from_string(_asset("page.html.jinja").decode())

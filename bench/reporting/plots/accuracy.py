@@ -122,6 +122,7 @@ def _trace(view: View, name: str, members: Sequence[int], row: dict[int, int]) -
         "y": [row[place] for place in members],
         "error_x": drawing.bars(map(view.reach, members), COLOUR[name], thickness=2),
         "marker": {"size": 10, "color": COLOUR[name], "symbol": "circle" if name == TOP else "circle-open"},
+        "customdata": [view.key(place) for place in members],
         "hovertext": [view.hover(place, name) for place in members],
         "hovertemplate": drawing.HOVER,
     }

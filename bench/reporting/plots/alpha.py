@@ -150,8 +150,10 @@ def _traces(view: View, sweep: Sweep, number: int) -> list[dict[str, Any]]:
     shared = {"type": "scatter", "legendgroup": sweep.name, "hovertemplate": drawing.HOVER}
     marker = {"symbol": drawing.SYMBOLS[number], "size": 9, "color": colour}
     name = safe(sweep.name)
+    keys = {alpha: view.key(place) for alpha, place in zip(sweep.alphas, sweep.places, strict=True)}
     accuracy = {
         **shared,
+        "customdata": list(keys.values()),
         "mode": "lines+markers",
         "name": name,
         "x": sweep.alphas,
@@ -167,6 +169,7 @@ def _traces(view: View, sweep: Sweep, number: int) -> list[dict[str, Any]]:
         "yaxis": "y2",
         "mode": "lines+markers",
         "showlegend": False,
+        "customdata": [keys[alpha] for alpha in alphas],
         "x": alphas,
         "y": last,
         "hovertext": _tell(name, alphas, last, "after the last epoch"),

@@ -110,6 +110,7 @@ def _traces(view: View, base: int, places: Sequence[int], found: Mapping[int, Di
             "x": [100 * found[place].mean for place in members],
             "y": [row[place] for place in members],
             "legendgroup": verdict,
+            "customdata": [view.key(place) for place in members],
         }
         thin, thick = (
             drawing.bars((_reach(found[place], together=together) for place in members), colour, thickness)
@@ -136,6 +137,7 @@ def _traces(view: View, base: int, places: Sequence[int], found: Mapping[int, Di
                 "x": [0],
                 "y": [row[base]],
                 "marker": marker,
+                "customdata": [view.key(base)],
                 "hovertext": [view.hover(base)],
                 "hovertemplate": drawing.HOVER,
                 "showlegend": False,

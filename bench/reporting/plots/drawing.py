@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from matplotlib.axes import Axes
 
@@ -91,18 +91,28 @@ def plain_numbers(axes: Axes, which: str) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def plotly(data: list[dict[str, Any]], layout: dict[str, Any], height: int, entries: int = 0, columns: int = 2) -> str:
+def plotly(
+    data: list[dict[str, Any]],
+    layout: dict[str, Any],
+    height: int,
+    entries: int = 0,
+    columns: int = 2,
+    rows: Sequence[str] = (),
+) -> str:
     """Return a plotly figure as JSON.
 
     The page arranges its panels, each `height` pixels high and so many side by side where there is room, colours it,
     and gives a legend of so many entries room. More than two side by side are on one scale, which stands at the edges.
+
+    What a trace shows of a variant goes and stands out with it: `customdata` names the variant of each point, `meta`
+    that of a whole trace, and `rows` that of each row, where the vertical axis counts these.
     """
     whole = {
         "margin": {"l": 64, "r": 24, "t": 32, "b": 56},
         "hovermode": "closest",
         "showlegend": entries > 0,
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yref": "container", "yanchor": "bottom"},
-        "meta": {"height": height, "entries": entries, "columns": columns},
+        "meta": {"height": height, "entries": entries, "columns": columns, "rows": list(rows)},
         **layout,
     }
     return json.dumps({"data": data, "layout": whole}, ensure_ascii=False, allow_nan=False)
