@@ -124,8 +124,9 @@ function marked(figure) {
       const dull = trace.opacity < 1; // one of many that had no colour of their own
       return [{ ...trace, opacity: 1, line: { ...trace.line, width: 4, ...(dull && { color: ink }) } }];
     }
+    if (trace.mode === "lines") return [faint];
     const alone = { ...part(trace, placesOf(trace, isSelected)), showlegend: false };
-    if (alone.mode.includes("lines")) alone.mode = "markers";
+    if (alone.mode === "lines+markers") alone.mode = "markers";
     alone.marker = { ...alone.marker, size: 14 };
     const ring = {
       ...alone, mode: "markers", error_x: undefined, error_y: undefined, hoverinfo: "skip", hovertemplate: undefined,

@@ -369,10 +369,13 @@ def test_forgetting_has_room_for_less_than_nothing_and_no_logarithm(shared: Visi
 
 def test_a_baseline_far_above_all_variants_is_still_in_the_picture(shared: Visit, tmp_path: Path) -> None:
     build_store(tmp_path, DEMO, changes=build_baseline(tmp_path, 0.9))
-    layout = _pareto(shared, _analysis(tmp_path))["layout"]
+    analysis = _analysis(tmp_path)
+    layout = _pareto(shared, analysis)["layout"]
+    assert analysis.comparison.baseline is not None
+    at = 100 * analysis.comparison.baseline.accuracy
     low, high = layout["yaxis"]["range"]
-    assert low < 90 < high
-    assert [shape["y0"] for shape in layout["shapes"]] == pytest.approx([90] * 4, abs=0.2)
+    assert low < at < high
+    assert [shape["y0"] for shape in layout["shapes"]] == pytest.approx([at] * len(analysis.fronts))
 
 
 def test_a_hyperparameter_colours_the_points(shared: Visit, store: Path) -> None:
@@ -413,16 +416,16 @@ ADDRESS = "#x=train_s&y=macro_f1&x-scale=log&colour=alpha&family=lora-family&fam
 
 def test_what_is_chosen_stands_in_the_address(explored: Visit) -> None:
     page = explored.page
-    page.get_by_label("Across").select_option("train_s")
-    page.get_by_label("Up").select_option("macro_f1")
+    page.get_by_role("combobox", name="Across").select_option("train_s")
+    page.get_by_role("combobox", name="Up").select_option("macro_f1")
     page.get_by_label("log scale across").check()
-    page.get_by_label("Colour").select_option("alpha")
+    page.get_by_role("combobox", name="Colour").select_option("alpha")
     for family in ("lora-family", "scaling"):
         page.get_by_role("button", name=family).click()
     page.locator("table").first.get_by_role("button", name="lora alpha=8").click()
     assert page.evaluate("location.hash") == ADDRESS
     page.get_by_role("button", name="Clear").click()
-    page.get_by_label("Colour").select_option("the front")
+    page.get_by_role("combobox", name="Colour").select_option("the front")
     assert page.evaluate("location.hash") == "#x=train_s&y=macro_f1&x-scale=log"
 
 
@@ -430,7 +433,7 @@ def test_a_link_shows_what_its_sender_saw(browser: Browser, file: Path) -> None:
     visit = _visit(browser, file, address=ADDRESS)
     page = visit.page
     visit.draw_all()
-    assert [page.get_by_label(label).input_value() for label in ("Across", "Up", "Colour")] == [
+    assert page.locator("figure select").evaluate_all("lists => lists.map(list => list.value)") == [
         *("train_s", "macro_f1", "alpha")
     ]
     assert page.get_by_label("log scale across").is_checked()
@@ -438,8 +441,7 @@ def test_a_link_shows_what_its_sender_saw(browser: Browser, file: Path) -> None:
     assert set(pressed.all_inner_texts()) >= {"lora-family", "scaling"}
     expect(page.locator(".picked")).to_have_text(["lora alpha=8"])
     names = visit.column(page.locator("table").first, "Method")
-    assert [name for name in names if "class" not in name] == [*names[:4]]
-    assert len(names) == 5  # three of LoRA, IA3, and the majority class
+    assert {name.split()[0] for name in names} == {"lora", "ia3", "majority"}
     shown = page.evaluate("[...document.querySelectorAll('.plot')].map(plot => plot.data.flatMap(variantsOf))")
     for picture, variants in zip(PICTURES[:-1], shown, strict=False):
         assert set(variants) <= {"lora alpha=8", "lora alpha=32", "lora alpha=128", "ia3"}, picture
@@ -486,14 +488,15 @@ def test_a_picture_that_nothing_chosen_is_in_says_so(explored: Visit) -> None:
     sweep = explored.page.locator(".plot").nth(PICTURES.index("alpha-sweep"))
     expect(sweep).to_contain_text("None of the methods that are shown is in this picture.")
     explored.page.get_by_role("button", name="lora-family").click()
+    sweep.scroll_into_view_if_needed()
     expect(sweep).not_to_contain_text("None of the methods")
 
 
 def test_the_contents_lead_to_a_section_and_leave_what_was_chosen(explored: Visit) -> None:
-    explored.page.get_by_label("Across").select_option("train_s")
+    explored.page.get_by_role("combobox", name="Across").select_option("train_s")
     explored.page.locator("nav a").nth(2).click()
     explored.page.wait_for_function("location.hash === '#report-3&x=train_s'")
-    assert explored.page.get_by_label("Across").input_value() == "train_s"
+    assert explored.page.get_by_role("combobox", name="Across").input_value() == "train_s"
 
 
 def test_an_address_of_nonsense_does_no_harm(browser: Browser, file: Path) -> None:
@@ -503,16 +506,16 @@ def test_an_address_of_nonsense_does_no_harm(browser: Browser, file: Path) -> No
     visit = _visit(browser, file, address=nonsense)
     visit.page.locator(".choice").wait_for()
     assert visit.complaints == []
-    assert visit.page.get_by_label("Across").input_value() == ""
+    assert visit.page.get_by_role("combobox", name="Across").input_value() == ""
     visit.page.get_by_role("button", name="Clear").click()
-    visit.draw_all()
+    visit.page.locator("figure").first.scroll_into_view_if_needed()
+    expect(visit.page.locator("svg.main-svg").first).to_be_visible()
     assert visit.complaints == []
     visit.page.context.close()
 
 
-@pytest.mark.parametrize("study", ["demo", "alpha", "tasks", "all-methods"])
-def test_pages_of_the_published_studies_are_below_a_megabyte_and_a_half(study: str) -> None:
-    folder = Path("results/published") / study
+def test_the_largest_page_of_the_published_studies_is_below_a_megabyte_and_a_half() -> None:
+    folder = Path("results/published/tasks")
     assert len(page.render(report(Store(folder).read(), folder, pictures=True))) < 1_500_000
 
 
