@@ -55,14 +55,17 @@ function themed(figure, width) {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: "system-ui, sans-serif", size: width < NARROW ? 11 : 13, color: colour("--ink") },
-    hoverlabel: { align: "left", bgcolor: colour("--tint"), bordercolor: colour("--quiet"), font: { color: colour("--ink") } },
+    hoverlabel: {
+      align: "left", bgcolor: colour("--tint"), bordercolor: colour("--quiet"), font: { color: colour("--ink") },
+    },
     dragmode: false,
     width,
   });
   for (const [name, axis] of Object.entries(layout)) {
     if (!/^[xy]axis\d*$/.test(name)) continue;
     if (axis.title) Object.assign(axis.title, { standoff: 10, font: { size: layout.font.size } });
-    Object.assign(axis, { gridcolor: colour("--line"), linecolor: colour("--quiet"), zeroline: false, fixedrange: true });
+    Object.assign(axis, { gridcolor: colour("--line"), linecolor: colour("--quiet") });
+    Object.assign(axis, { zeroline: false, fixedrange: true });
   }
   if (width < NARROW) data.filter(trace => trace.type === "bar").forEach(trace => { delete trace.text; });
   return figure;
@@ -116,7 +119,8 @@ function marked(figure) {
   figure.data = figure.data.flatMap(trace => {
     const names = variantsOf(trace);
     if (!names.length) return [trace];
-    const others = trace.customdata && !trace.mode.includes("lines") ? part(trace, placesOf(trace, name => !isSelected(name))) : trace;
+    const apart = trace.customdata && !trace.mode.includes("lines"); // else its points belong together
+    const others = apart ? part(trace, placesOf(trace, name => !isSelected(name))) : trace;
     const faint = { ...others, opacity: FAINT * (trace.opacity ?? 1) };
     if (!names.some(isSelected)) return [faint];
     if (!trace.customdata) {
@@ -139,7 +143,8 @@ function marked(figure) {
 
 // In place of a picture that none of the shown methods is in.
 function nothing() {
-  const annotation = { text: "None of the methods that are shown is in this picture.", showarrow: false, xref: "paper", yref: "paper", x: 0, y: 0.5 };
+  const text = "None of the methods that are shown is in this picture.";
+  const annotation = { text, showarrow: false, xref: "paper", yref: "paper", x: 0, y: 0.5 };
   return {
     data: [],
     layout: {

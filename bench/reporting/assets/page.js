@@ -39,7 +39,8 @@ function choiceBar() {
       return button;
     }));
     const left = names.filter(isShown).length;
-    output.textContent = filtering() ? `${left} of ${names.length} variants` : picked.length ? "" : "Click a row or a point to select it.";
+    const hint = picked.length ? "" : "Click a row or a point to select it.";
+    output.textContent = filtering() ? `${left} of ${names.length} variants` : hint;
     clear.hidden = !filtering() && !picked.length;
   });
   return bar;

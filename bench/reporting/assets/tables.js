@@ -35,9 +35,16 @@ function makeSortable(table, changed) {
   });
 }
 
-// The names are buttons. One of a table is reached by Tab, the others from there by the arrow keys.
+// The names are buttons. One of a table is reached by Tab, the others from there by the arrow keys. Returns what keeps
+// one within reach when rows are hidden.
 function makeSelectable(table) {
+  let reached = null;
   const buttons = () => [...table.querySelectorAll("tr:not([hidden]) .pick")];
+  const reach = wanted => {
+    const all = buttons();
+    reached = all.includes(wanted) ? wanted : all[0];
+    all.forEach(each => { each.tabIndex = each === reached ? 0 : -1; });
+  };
   for (const row of table.tBodies[0].rows) {
     if (row.dataset.variant === undefined) continue;
     const name = row.cells[0];
@@ -56,8 +63,9 @@ function makeSelectable(table) {
     all[to].focus();
   });
   table.addEventListener("focusin", event => {
-    if (event.target.matches(".pick")) buttons().forEach(each => { each.tabIndex = each === event.target ? 0 : -1; });
+    if (event.target.matches(".pick")) reach(event.target);
   });
+  return () => reach(reached);
 }
 
 function bringTable(box) {
@@ -68,6 +76,7 @@ function bringTable(box) {
   const rest = make("button", { type: "button", className: "rest" }, box.dataset.rest || "Show all");
   const input = make("input", { type: "search", autocomplete: "off" });
   const output = make("output", {});
+  const keepReachable = makeSelectable(table);
 
   const show = () => {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -82,9 +91,7 @@ function bringTable(box) {
       row.classList.toggle("selected", selected);
       row.querySelector(".pick")?.setAttribute("aria-pressed", selected);
     }
-    const all = [...table.querySelectorAll("tr:not([hidden]) .pick")];
-    const reached = all.find(button => button.tabIndex === 0 && button.dataset.reached) || all[0];
-    all.forEach(button => { button.tabIndex = button === reached ? 0 : -1; });
+    keepReachable();
     columns.forEach((heading, column) => {
       const name = heading.dataset.variant;
       if (name === undefined) return;
@@ -93,7 +100,8 @@ function bringTable(box) {
         row.cells[column].classList.toggle("selected", isSelected(name));
       }
     });
-    output.textContent = words.length || filtering() ? `${rows.filter(row => !row.hidden).length} of ${rows.length} rows` : "";
+    const left = rows.filter(row => !row.hidden).length;
+    output.textContent = words.length || filtering() ? `${left} of ${rows.length} rows` : "";
   };
 
   const unfold = () => { folded.clear(); show(); };
@@ -106,7 +114,6 @@ function bringTable(box) {
     input.addEventListener("input", show);
     box.before(make("div", { className: "tools" }, make("label", {}, "Filter", input), output));
   }
-  makeSelectable(table);
   whenChosen.push(show);
   show();
 }

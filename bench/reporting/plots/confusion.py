@@ -142,7 +142,7 @@ def _interactive(matrix: _Matrix, seeds: int) -> str:
         "xaxis": {**axis, "range": ends, "tickangle": -45, "title": {"text": f"Predicted {matrix.noun.one}"}},
         "yaxis": {**axis, "range": ends[::-1], "title": {"text": f"True {matrix.noun.one}; {EACH_ROW}"}},
     }
-    return drawing.plotly([trace], layout, height=min(620, 120 + 32 * len(names)))
+    return drawing.plotly([trace], layout, height=max(280, min(620, 120 + 32 * len(names))))
 
 
 def _told(name: str, matrix: _Matrix) -> str:
