@@ -108,8 +108,8 @@ class Code:
 class Picture:
     """A drawing: `name` is its file's stem, `alt` says in words what it shows.
 
-    `draw` makes it an SVG on an opaque light card of its own; `interactive` is the same as a plotly figure in JSON. One
-    that need not be seen at once is folded away under the words in `rest`.
+    `draw` makes it an SVG on an opaque light card of its own; `interactive` is the same in JSON, as a plotly figure or
+    as what the page makes one of. One that need not be seen at once is folded away under the words in `rest`.
     """
 
     name: str

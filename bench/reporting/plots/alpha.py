@@ -141,7 +141,7 @@ def _interactive(view: View, sweeps: Sequence[Sweep]) -> str:
         "yaxis2": {},
         "annotations": [drawing.heading(number, title) for number, title in enumerate(TITLES)],
     }
-    return drawing.plotly(data, layout, height=300, entries=sum("name" in trace for trace in data))
+    return drawing.plotly(data, layout, height=300)
 
 
 def _traces(view: View, sweep: Sweep, number: int) -> list[dict[str, Any]]:

@@ -95,14 +95,13 @@ def plotly(
     data: list[dict[str, Any]],
     layout: dict[str, Any],
     height: int,
-    entries: int = 0,
     columns: int = 2,
     rows: Sequence[str] = (),
 ) -> str:
     """Return a plotly figure as JSON.
 
     The page arranges its panels, each `height` pixels high and so many side by side where there is room, colours it,
-    and gives a legend of so many entries room. More than two side by side are on one scale, which stands at the edges.
+    and gives its legend room. More than two side by side are on one scale, which stands at the edges.
 
     What a trace shows of a variant goes and stands out with it: `customdata` names the variant of each point, `meta`
     that of a whole trace, and `rows` that of each row, where the vertical axis counts these.
@@ -110,9 +109,9 @@ def plotly(
     whole = {
         "margin": {"l": 64, "r": 24, "t": 32, "b": 56},
         "hovermode": "closest",
-        "showlegend": entries > 0,
+        "showlegend": any("name" in trace and trace.get("showlegend", True) for trace in data),
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yref": "container", "yanchor": "bottom"},
-        "meta": {"height": height, "entries": entries, "columns": columns, "rows": list(rows)},
+        "meta": {"height": height, "columns": columns, "rows": list(rows)},
         **layout,
     }
     return json.dumps({"data": data, "layout": whole}, ensure_ascii=False, allow_nan=False)

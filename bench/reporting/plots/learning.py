@@ -124,7 +124,7 @@ def _interactive(view: View, curves: dict[int, list[Curve]], outstanding: Sequen
         layout[f"xaxis{suffix}"] = {"title": {"text": "Epoch"}, "tick0": 0, "dtick": _every(curves)}
         layout[f"yaxis{suffix}"] = {"range": limits}
         layout["annotations"].append(drawing.heading(number, kind.title))
-    return drawing.plotly(data, layout, height=300, entries=len(outstanding))
+    return drawing.plotly(data, layout, height=300)
 
 
 def _every(curves: dict[int, list[Curve]]) -> int:

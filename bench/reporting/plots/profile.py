@@ -90,7 +90,7 @@ def _interactive(profiles: Sequence[Profile], names: Sequence[str]) -> str:
         "xaxis": {"title": {"text": X}, "range": [0, 100]},
         "yaxis": {"title": {"text": Y}, "range": [0, 102]},
     }
-    return drawing.plotly(data, layout, height=340, entries=min(len(profiles), STANDING_OUT))
+    return drawing.plotly(data, layout, height=340)
 
 
 def _band(x: list[float], low: list[float], high: list[float], colour: str) -> dict[str, Any]:

@@ -277,7 +277,7 @@ def _interactive_budget(searched: Sequence[Tuned]) -> str:
         "yaxis2": {"matches": "y"},
         "annotations": [drawing.heading(0, "Validation accuracy to expect, %")],
     }
-    return drawing.plotly(data, layout, height=300, entries=len(outstanding))
+    return drawing.plotly(data, layout, height=300)
 
 
 def _with_trials(k: int) -> str:

@@ -393,13 +393,13 @@ def test_a_hyperparameter_colours_the_points(shared: Visit, store: Path) -> None
 
 
 def test_of_many_variants_only_those_on_the_front_are_named(shared: Visit, tmp_path: Path) -> None:
-    many = [Variant(f"method{i:02}", {"learning_rate": 10**-i}, 0.35 + 0.002 * i, 1_000 * i) for i in range(1, 40)]
+    many = [Variant(f"method{i:02}", {"learning_rate": 10**-i}, 0.35 + 0.002 * i, 1_000 * i) for i in range(1, 16)]
     build_store(tmp_path, many, seeds=[0, 1])
     figure = _pareto(shared, _analysis(tmp_path), "x=train_s&colour=learning_rate")
     [on, off] = [trace for trace in figure["data"] if trace["mode"] == "markers+text"]
     assert any(on["text"])
     assert not any(off["text"])
-    assert len({*on["marker"]["color"], *off["marker"]["color"]}) > 30  # a scale, as there are too many for a legend
+    assert len({*on["marker"]["color"], *off["marker"]["color"]}) > 10  # a scale, as there are too many for a legend
 
 
 @pytest.fixture
