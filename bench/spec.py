@@ -277,8 +277,10 @@ def unfolded(
 
     Sweeps take the place of what files say, as of a method's defaults; `learning_rates` don't.
     """
-    asked = [(name, dict(methods.get(name).sweep), ()) for name in chosen]
-    asked += [(one.method, {field: (value,) for field, value in one.values.items()}, one.files) for one in configured]
+    asked = [
+        *((name, dict(methods.get(name).sweep), ()) for name in chosen),
+        *((one.method, {field: (value,) for field, value in one.values.items()}, one.files) for one in configured),
+    ]
     found: dict[str, tuple[Variant, tuple[str, ...]]] = {}
     for name, told, files in asked:
         method = methods.get(name)

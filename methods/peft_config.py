@@ -169,10 +169,10 @@ def _as_named(
         raise MethodError(f"peft_type {kind.upper()} isn't that of {name}, which stands beside it")
     built = method(**given)
     given = built.hyperparameters()
-    before, _ = _try(method.name, kind, write(built, resolved or {}, 1), found)
-    values = _whole(*_try(method.name, kind, full, found))
-    kept = {name: given[name] if value == before.get(name) else value for name, value in values.items()}
-    return method.name, kept | {name: given[name] for name in RATES if name in given}
+    before, _ = _try(name, kind, write(built, resolved or {}, 1), found)
+    values = _whole(*_try(name, kind, full, found))
+    kept = {here: given[here] if value == before.get(here) else value for here, value in values.items()}
+    return name, {**given, **kept}
 
 
 def _try(name: str, kind: str, full: Mapping[str, Any], found: Catalogue) -> tuple[dict[str, Any], list[str]]:
@@ -242,6 +242,8 @@ def _why(method: type[PeftMethod], field: str, value: object, found: Catalogue) 
         return UNABLE[value]
     if field in method.of_length(1):
         return f"the schedule is the run's here, with {method.of_length(1000)[field]} in 1000 steps"
+    if field == "modules_to_save":
+        return f"{method.name} trains the head beside the adapter, and nothing else of the backbone"
     if field in WHY:
         return WHY[field]
     for name, options in sorted(found.options.items()):
