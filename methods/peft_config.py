@@ -93,6 +93,9 @@ def write(method: PeftMethod, resolved: Mapping[str, Any], steps: int | None) ->
     for name, value in values.items():
         if name not in RATES and (value is not None or name not in method.at_most):
             content[method.peft_names.get(name, name)] = value
+    targets = content.get("target_modules")
+    if targets and (targets == ["all-linear"] or is_pattern(targets)):
+        content["target_modules"] = targets[0]  # peft takes them as a text only
     if method.of_length(1):
         if steps is None:
             raise MethodError(f"{method.name} has a schedule, and no run of it tells its length in steps")

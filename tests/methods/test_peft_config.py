@@ -111,6 +111,16 @@ def test_what_was_changed_in_a_written_file_holds() -> None:
     assert peft_config.read(changed, named)[1] == {**method.hyperparameters(), "r": 8, "target_modules": ["c_fc"]}
 
 
+@pytest.mark.parametrize("target", ["all-linear", r".*\.c_attn"])
+def test_what_peft_takes_as_a_text_is_written_as_one(target: str) -> None:
+    for name, field in (("lora", "targets"), ("dora", "target_modules")):
+        method = methods.get(name)(**{field: [target]})
+        assert isinstance(method, PeftMethod)
+        content = peft_config.write(method, {}, None)
+        assert content["target_modules"] == target
+        assert peft_config.read(content)[1][field] == [target]
+
+
 def test_what_only_an_optimizer_makes_is_told_by_what_stands_beside_the_file() -> None:
     method = methods.get("lora_plus")()
     assert isinstance(method, PeftMethod)
