@@ -27,6 +27,7 @@ SUPPORT = frozenset(
         "errors",
         "from_peft",
         "hyperparameters",
+        "one_pass",
         "peft_method",
         "peft_types",
         "prepare",

@@ -237,4 +237,4 @@ def _costs(record: Record) -> list[str]:
     _, _, train, test, peak, _, _ = _cells(record)
     trained = [] if train == "–" else [f"train {train} tok/s"]
     tested = [] if test == "–" else [f"test {test} tok/s"]
-    return [*trained, *tested, f"{peak} MiB"]
+    return [*trained, *tested, *([] if peak == "–" else [f"{peak} MiB"])]
