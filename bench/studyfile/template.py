@@ -69,7 +69,7 @@ methods: [core]
 # jobs: 1                    # runs at once on this machine, or auto
 # threads: 1                 # of each run; without a number, the cores divided by the jobs
 # runs_per_gpu: 1
-# timing: true               # where runs shared the machine, time the first seed of each variant by itself; false is faster
+# timing: true               # where runs shared the machine, time the first seed of each variant by itself
 # engine: local              # or slurm, with workers and what each asks for (docs/scaling.md)
 # workers: 4
 # engine_set: {{partition: gpu, time: 60}}

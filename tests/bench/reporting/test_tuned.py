@@ -72,7 +72,7 @@ def test_without_times_the_budget_is_counted_in_trials_alone(tmp_path: Path) -> 
         trial = make_trial(head(RATES[number]), number, [] if score is None else [score])
         Store(tmp_path).put(trial.model_copy(update={"speed": None, "memory": None}))
     rendered = report(Store(tmp_path).read(), tmp_path, pictures=True)
-    assert _tuned(rendered).split("Seconds a trial |\n")[1].splitlines()[1].endswith("| – |")
+    assert _tuned(rendered).split("Seconds a trial |\n")[1].splitlines()[1].endswith(" – |")
     [by_trials] = _figure(_pictures(rendered)["search-budget"])["data"]
     assert by_trials["hovertext"][0] == "<b>head</b><br>the default: 35.0% expected"
 
