@@ -28,6 +28,7 @@ SUPPORT = frozenset(
         "from_peft",
         "hyperparameters",
         "one_pass",
+        "peft_config",
         "peft_method",
         "peft_types",
         "prepare",
