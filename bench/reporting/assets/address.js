@@ -48,6 +48,7 @@ function isSelected(variant) {
 // variant that is shown has one of the chosen values.
 const facets = new Map();
 const valuesOf = new Map();
+const variants = new Set();
 
 function filtering() {
   return [...facets.keys()].some(name => chosen.has(name));

@@ -29,18 +29,18 @@ function choiceBar() {
     changed();
   });
   bar.append(make("div", {}, selected, clear, output));
-  const all = new Set([...document.querySelectorAll("tr[data-variant]")].map(row => row.dataset.variant));
+  const rows = [...document.querySelectorAll("tr[data-variant]")];
+  const names = [...new Set(rows.map(row => row.dataset.variant))];
   whenChosen.push(() => {
-    const names = [...all];
     const picked = names.filter(isSelected);
     selected.replaceChildren(...picked.map(name => {
       const button = make("button", { type: "button", className: "picked", title: "Deselect" }, name);
       button.addEventListener("click", () => toggle("select", name));
       return button;
     }));
-    const left = names.filter(isShown).length;
+    const left = [...variants].filter(isShown).length;
     const hint = picked.length ? "" : "Click a row or a point to select it.";
-    output.textContent = filtering() ? `${left} of ${names.length} variants` : hint;
+    output.textContent = filtering() ? `${left} of ${variants.size} variants` : hint;
     clear.hidden = !filtering() && !picked.length;
   });
   return bar;
@@ -52,7 +52,11 @@ function gather(data) {
     data.variants.forEach(each => each.facets[name].forEach(value => found.values.add(value)));
     facets.set(name, found);
   }
-  data.variants.forEach(each => valuesOf.set(each.name, each.facets));
+  for (const { name, method, facets: values } of data.variants) {
+    variants.add(name);
+    valuesOf.set(name, values);
+    if (!valuesOf.has(method)) valuesOf.set(method, values); // a search is of a method
+  }
 }
 
 async function drawAll() {

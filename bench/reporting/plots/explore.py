@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench import stats
 from bench.reporting.facets import FACETS
 from bench.reporting.figures import FIGURES
-from bench.reporting.text import span
+from bench.reporting.text import clean, span
 from bench.reporting.words import BASELINE
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def _variant(view: View, place: int, known: dict[str, dict[int, float]]) -> dict
     intervals = {"accuracy": view.interval(place), "macro_f1": view.analysis.macro_f1[place]}
     return {
         "name": view.key(place),
+        "method": clean(summary.method),
         "shown": view.name(place),
         "front": place in view.useful,
         "seeds": estimate.n if estimate else 0,

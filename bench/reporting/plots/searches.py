@@ -266,6 +266,7 @@ def _interactive_budget(searched: Sequence[Tuned]) -> str:
             "opacity": 1.0 if first else 0.5,
             "name": safe(_name(one, searched)),
             "legendgroup": _name(one, searched),
+            "meta": clean(one.search.method),
             "hovertext": said,
             "hovertemplate": drawing.HOVER,
         }
