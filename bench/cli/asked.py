@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench import console
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 EXIT_RUNS_FAILED = 1
 
 _AS_GIVEN = (
-    *("preset", "model", "data", "train_size", "epochs", "max_steps", "batch_size", "max_length", "device", "dtype"),
+    *("preset", "model", "data", "epochs", "max_steps", "batch_size", "max_length", "device", "dtype"),
     *("feature_cache", "results", "rerun", "checkpoint", "save_adapters", "baseline", "timing"),
 )
 _KEYS = {"chosen": "methods", "no_forgetting": "forgetting"}
@@ -28,7 +29,7 @@ _KEYS = {"chosen": "methods", "no_forgetting": "forgetting"}
 
 
 def request(given: Mapping[str, Any]) -> study.Request:
-    """Return what was asked for by the parameters, by name, that `run` and `tune` have in common."""
+    """Return what was asked for by the parameters, by name, that `run` and `tune` have in common, at any train size."""
     from bench import study
     from bench.execution import engine, slots
 
@@ -71,7 +72,12 @@ def study_file(path: Path | None) -> studyfile.Study | None:
 
 
 def requests(found: studyfile.Study | None, given: Mapping[str, Any], typed: set[str]) -> list[study.Request]:
-    """Return what a study file asks for, with what the command line says on top; without a file that alone."""
+    """Return what a study file asks for, with what the command line says on top; without a file that alone.
+
+    Each train size is a request.
+    """
     if found is None:
-        return [request(given)]
+        sizes = values.sizes(given["train_size"]) if given["train_size"] is not None else (None,)
+        one = request(given)
+        return [replace(one, train_size=size) for size in sizes]
     return found.requests(request({**given, **found.options(typed)}), typed)

@@ -68,6 +68,13 @@ class Figures:
             self.seeds.reshape(shape),
         )
 
+    def spread(self, places: Sequence[int], length: int) -> Figures:
+        """Figures [length, length] that have these [k, k] at `places`, and elsewhere no seed."""
+        every = _nothing((len(self.variances), length, length))
+        rows, columns = np.ix_(places, places)
+        every.put((rows, columns), self)
+        return every
+
     def put(self, places: tuple[NDArray[Any] | slice, ...], others: Figures) -> None:
         """Set the figures at some places."""
         within = (slice(None), *places)
