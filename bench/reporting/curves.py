@@ -40,9 +40,10 @@ def section(found: Curves, title: str, prefix: str = "", *, draw: bool) -> Secti
 
 
 def names(found: Curves) -> list[str]:
-    """A name for each member."""
+    """A name for each member, and last the baseline's."""
     labels = map(overall.label, found.members)
-    return [f"{label} tuned" if place in found.tuned else label for place, label in enumerate(labels)]
+    named = [f"{label} tuned" if place in found.tuned else label for place, label in enumerate(labels)]
+    return [*named, words.BASELINE]
 
 
 def outstanding(found: Curves) -> list[int]:
@@ -59,7 +60,7 @@ def accuracies(found: Curves) -> Table:
     columns = (Column("Method"), *(Column(count(size), Unit.SCORE) for size in found.sizes))
     rows = [
         Row((Cell(name), *(_accuracy(found, place, size) for size in range(len(found.sizes)))))
-        for place, name in enumerate(names(found))
+        for place, name in enumerate(names(found)[: len(found.members)])
     ]
     rows += [
         Row((Cell(name), *(_cell(mean, interval) for mean, interval in figures)), baseline=True)
@@ -104,7 +105,7 @@ def _answer(found: Curves) -> Paragraph:
     span = f"{count(found.sizes[0])} to {count(found.sizes[-1])} train passages"
     if not found.members:
         return paragraph(strong("No method has a result at two train sizes."), " So there is no curve to draw.")
-    if len(found.members) == 1:
+    if len(found.members) == 1 and not found.differences:
         return paragraph(f"From {span}, only ", code(names(found)[0]), " has results at two sizes or more.")
     if not found.differences:
         return paragraph(f"From {span}. Whether one method overtakes another can't be told without the predictions.")
@@ -137,7 +138,7 @@ def _reading(found: Curves) -> list[Paragraph]:
             "passages are fewer training steps."
         )
     ]
-    labelled = zip(names(found), found.members, strict=True)
+    labelled = zip(names(found), found.members, strict=False)
     varying = [f"{name} ({', '.join(map(overall.setting, m.varying))})" for name, m in labelled if m.varying]
     if varying:
         said.append(paragraph(f"Between sizes, other settings of these methods differ: {listed(varying)}."))
@@ -151,7 +152,7 @@ def _picture(found: Curves, prefix: str, draw: bool) -> list[Block]:
         return []
     from bench.reporting.plots import curves  # matplotlib takes a second to import
 
-    drawn = curves.picture(found, names(found), outstanding(found), baselines_by_size(found))
+    drawn = curves.picture(found, names(found)[: len(found.members)], outstanding(found), baselines_by_size(found))
     return [replace(drawn, name=prefix + drawn.name)]
 
 
@@ -161,15 +162,15 @@ def _paired(found: Curves) -> Paragraph:
         strong("Where means change places."),
         " The first method's accuracy minus the second's in points at each size, on the same seeds and test passages, "
         "with the 95% interval of each difference by itself. Better and worse use p adjusted for all "
-        f"{count(number)} differences between two methods at a size (Holm), so with 95% confidence none of them is "
-        "false. A method overtakes another where the verdict turns from worse to better; without a verdict the two "
-        "can't be told apart.",
+        f"{count(number)} differences at a size between two methods, or a method and {words.BASELINE} (Holm), so with "
+        "95% confidence none is false. A method overtakes another where the verdict turns from worse to better; "
+        "without a verdict the two can't be told apart.",
     )
 
 
 def _crossings(found: Curves) -> Table | None:
     """The pairs of methods that overtake one another, and those whose means change places without its being shown."""
-    named, shown = names(found), set(outstanding(found))
+    named, shown = names(found), {*outstanding(found), found.baseline}
     pairs: dict[tuple[int, int], list[Overtaking]] = {}
     for one in found.overtakings:
         pair = (one.which, one.other) if (one.other, one.which) not in pairs else (one.other, one.which)

@@ -157,7 +157,7 @@ def analyse(comparison: Comparison, folder: Path, reference: str | None = None) 
         tuned_chain=tuned_chain,
         searched_chain=searched_chain,
         optimised=tuned(comparison, comparison.optimised, places, each, pairs),
-        pairs=pairs.spread(places, len(found)),
+        pairs=pairs.spread((places, places), (len(found), len(found))),
     )
 
 
@@ -265,7 +265,9 @@ def _against_baseline(
     if outcomes is None:
         return None, (unread,) if unread else ()
     found = baseline.against(outcomes, accuracies, clusters, prior)
-    return replace(found, differences=_placed(known, found.differences, len(comparison.summaries))), ()
+    length = len(comparison.summaries)
+    differences = _placed(known, found.differences, length)
+    return replace(found, differences=differences, figures=found.figures.spread((list(known),), (length,))), ()
 
 
 def _placed(known: Collection[int], values: Sequence[Value | None], length: int) -> tuple[Value | None, ...]:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from bench.stats.tasks import Contender, contenders
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from bench.stats.analysis import Analysis
     from bench.stats.differences import Difference
     from bench.stats.intervals import Interval
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 class Overtaking:
     """The curve `which` is shown to be worse than the curve `other` at the size `before`, and better at `after`.
 
-    Both sizes are places in `Curves.sizes`; at the sizes between, the two can't be told apart.
+    Either may be `Curves.baseline`. Both sizes are places in `Curves.sizes`; at those between, the two can't be told
+    apart.
     """
 
     which: int
@@ -51,6 +54,19 @@ class Curves:
     members: tuple[Contender, ...]
     tuned: frozenset[int]
 
+    @property
+    def baseline(self) -> int:
+        """What stands for the baseline, logistic regression on character n-grams, where members are compared."""
+        return len(self.members)
+
+    def mean(self, which: int, size: int) -> float | None:
+        """The mean accuracy of a member, or of the baseline, at a size."""
+        if which == self.baseline:
+            found = self.analyses[size].comparison.baseline
+            return found.accuracy if found else None
+        accuracy = self.accuracy(which, size)
+        return accuracy[0].mean if accuracy else None
+
     def summary(self, member: int, size: int) -> Summary | None:
         """A member's summary at a size, None where it has no result there."""
         place = self.members[member].places.get(size)
@@ -65,9 +81,9 @@ class Curves:
 
     @cached_property
     def differences(self) -> Mapping[tuple[int, int], Mapping[int, Difference]]:
-        """Of each two members the first's accuracy minus the second's, by size; p is adjusted for all of them.
+        """Of each two members, or a member and the baseline, the first's accuracy minus the second's, by size.
 
-        So with 95% confidence no "better" or "worse" of any two members at any size is false.
+        p is adjusted for all of them: with 95% confidence no "better" or "worse" at any size is false.
         """
         asked: list[tuple[int, int, int]] = []
         known: list[Figures] = []
@@ -81,6 +97,9 @@ class Curves:
                 pairs = list(combinations(there, 2))
                 asked += [(one, other, size) for (one, _), (other, _) in pairs]
                 known.append(analysis.pairs.at(*np.array([(one, other) for (_, one), (_, other) in pairs]).T))
+            if analysis.against_baseline is not None and there:
+                asked += [(number, self.baseline, size) for number, _ in there]
+                known.append(analysis.against_baseline.figures.at(np.array([at for _, at in there])))
         found: dict[tuple[int, int], dict[int, Difference]] = defaultdict(dict)
         if known:
             judgements = judged(_joined(known), LEVEL / len(asked), holm)
@@ -90,7 +109,7 @@ class Curves:
         return found
 
     def difference(self, one: int, other: int, size: int) -> Difference | None:
-        """One member's accuracy minus another's at a size; None where it isn't known."""
+        """One's accuracy minus the other's at a size; None where it isn't known."""
         if one > other:
             found = self.difference(other, one, size)
             return found.reversed if found else None
@@ -98,7 +117,7 @@ class Curves:
 
     @cached_property
     def overtakings(self) -> tuple[Overtaking, ...]:
-        """Where the verdict on two members turns from worse to better, or the other way round."""
+        """Where the verdict on two turns from worse to better, or the other way round."""
         found = []
         for (one, other), by_size in self.differences.items():
             verdicts = ((size, by_size[size].verdict) for size in sorted(by_size))
@@ -111,11 +130,11 @@ class Curves:
 
     @cached_property
     def crossing(self) -> tuple[tuple[int, int], ...]:
-        """The two members whose means are in another order at one size than at another, the later better one first."""
+        """The two whose means are in another order at one size than at another, the one that is better later first."""
         found = []
-        for pair in combinations(range(len(self.members)), 2):
-            means = [[self.accuracy(member, size) for member in pair] for size in range(len(self.sizes))]
-            gaps = [one[0].mean - other[0].mean for one, other in means if one is not None and other is not None]
+        for pair in combinations(range(len(self.members) + 1), 2):
+            means = [[self.mean(which, size) for which in pair] for size in range(len(self.sizes))]
+            gaps = [one - other for one, other in means if one is not None and other is not None]
             signs = [sign for gap in gaps if (sign := np.sign(round(gap, 12)))]
             if len(set(signs)) > 1:
                 found.append(pair if signs[-1] > 0 else pair[::-1])
@@ -166,10 +185,15 @@ def _tuned(analyses: Sequence[Analysis]) -> list[Contender]:
 
 
 def _joined(figures: Sequence[Figures]) -> Figures:
-    """One-dimensional figures one after the other."""
+    """One-dimensional figures one after the other; those with fewer sources of chance have none of the first."""
+    sources = max(len(one.variances) for one in figures)
+
+    def padded(values: NDArray[Any]) -> NDArray[Any]:
+        return np.pad(values, ((sources - len(values), 0), (0, 0)))
+
     return Figures(
         np.concatenate([one.mean for one in figures]),
-        np.concatenate([one.variances for one in figures], axis=1),
-        np.concatenate([one.degrees for one in figures], axis=1),
+        np.concatenate([padded(one.variances) for one in figures], axis=1),
+        np.concatenate([padded(one.degrees) for one in figures], axis=1),
         np.concatenate([one.seeds for one in figures]),
     )

@@ -68,11 +68,10 @@ class Figures:
             self.seeds.reshape(shape),
         )
 
-    def spread(self, places: Sequence[int], length: int) -> Figures:
-        """Figures [length, length] that have these [k, k] at `places`, and elsewhere no seed."""
-        every = _nothing((len(self.variances), length, length))
-        rows, columns = np.ix_(places, places)
-        every.put((rows, columns), self)
+    def spread(self, places: Sequence[Sequence[int]], shape: tuple[int, ...]) -> Figures:
+        """Figures of the shape that have these at `places`, a list for each dimension, and elsewhere no seed."""
+        every = _nothing((len(self.variances), *shape))
+        every.put(np.ix_(*places), self)
         return every
 
     def put(self, places: tuple[NDArray[Any] | slice, ...], others: Figures) -> None:

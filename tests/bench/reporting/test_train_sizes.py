@@ -80,7 +80,7 @@ def test_it_says_where_one_method_overtakes_another_and_how_sure_that_is(section
     assert re.fullmatch(r"\S+ \(−.* to \\?\+.*\)", between)
     assert last.endswith(" better")
     assert said == "between 100 and 1,400"
-    assert "adjusted for all 3 differences" in text
+    assert "adjusted for all 5 differences at a size" in text
 
 
 def test_the_table_has_a_column_a_size_with_the_baselines_among_the_methods(section: Section) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from record_factory import DEMO, FINGERPRINT, Variant, build_store, head, lora, make_trial
+from record_factory import DEMO, FINGERPRINT, Variant, build_baseline, build_store, head, lora, make_trial
 
 from bench import stats
 from bench.reporting.document import analyses
@@ -23,12 +23,12 @@ LORA = lora(32, 0.5)
 WHOLE = 1_400
 
 
-def add(folder: Path, size: int, variants: Sequence[Variant], seeds: Sequence[int] = (0, 1, 2), **changes: str) -> None:
+def add(folder: Path, size: int, variants: Sequence[Variant], seeds: Sequence[int] = (0, 1, 2), **changes: Any) -> None:
     """Put a task's runs at a train size into a store; the whole train split has 1,400 passages."""
     told = {"data.sizes": {"train": size, "validation": 280, "test": 700}, **changes}
     fingerprint = changes.get("data.fingerprint", FINGERPRINT)
     if size < WHOLE:
-        told |= {"data.fingerprint": f"{fingerprint}-{size}", "data.drawn_from": fingerprint}
+        told |= {"data.fingerprint": f"{size}-{fingerprint}", "data.drawn_from": fingerprint}
     build_store(folder, variants, seeds, told)
 
 
@@ -83,6 +83,17 @@ def test_p_is_adjusted_for_every_two_methods_at_every_size(crossed: Path) -> Non
     assert len(every) == 9
     smallest = min(every, key=lambda one: one.p)
     assert smallest.p_adjusted == pytest.approx(9 * smallest.p)
+
+
+def test_the_baseline_overtakes_and_is_overtaken_as_a_method_is(tmp_path: Path) -> None:
+    for size, accuracy in ((100, 0.2), (WHOLE, 0.55)):
+        told = build_baseline(tmp_path, 0.4, FINGERPRINT if size == WHOLE else f"{size}-{FINGERPRINT}")
+        add(tmp_path, size, [replace(HEAD, accuracy=accuracy)], **told)
+    curves = only(tmp_path)
+    [overtaking] = curves.overtakings
+    assert (overtaking.which, overtaking.other) == (0, curves.baseline)
+    assert (overtaking.before, overtaking.after) == (0, 1)
+    assert curves.crossing == ((0, curves.baseline),)
 
 
 def test_where_means_alone_change_places_nothing_is_overtaken(tmp_path: Path) -> None:
