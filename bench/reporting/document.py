@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from bench import stats
 from bench.errors import UsageError
 from bench.labels import group_noun, label_noun
+from bench.reporting import capabilities, provenance, searches, sweeps, tables, words
 from bench.reporting import curves as by_train_size
 from bench.reporting import overall as across
-from bench.reporting import provenance, searches, sweeps, tables, words
 from bench.reporting.answer import answer
 from bench.reporting.layout import Layout
 from bench.reporting.model import Cell, Code, Column, Row, Section, Table, code, paragraph, strong
@@ -117,7 +117,9 @@ def of_analyses(
     if len(found) == 1:
         title = f"Comparison of methods – {words.heading(compared[0])}"
         [only] = found
-        return Section(title, (*_top(only), *note), (*_sections(only, pictures), *left_out))
+        return Section(
+            title, (*_top(only), *note), (*_sections(only, pictures), *capabilities.section(found), *left_out)
+        )
     over = stats.over_tasks(found)
     overall = [across.section(over, draw=pictures)] if over else []
     each = [
@@ -128,7 +130,9 @@ def of_analyses(
     one_task = len({stats.whole_task(one) for one in compared}) == 1
     title = f"Comparison of methods – {words.heading(compared[0]) if one_task else ' and '.join(presets)}"
     curves = _by_train_size(found, pictures)
-    return Section(title, (_apart(compared), *note), (*overall, *curves, *each, *left_out))
+    return Section(
+        title, (_apart(compared), *note), (*overall, *curves, *each, *capabilities.section(found), *left_out)
+    )
 
 
 def _by_train_size(found: Sequence[Analysis], pictures: bool) -> list[Section]:
