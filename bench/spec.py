@@ -47,6 +47,11 @@ def renamed(chosen: Sequence[str]) -> str | None:
     return f"--methods {_FORMER_CORE} is now called --methods core" if _FORMER_CORE in chosen else None
 
 
+def is_name(name: str) -> bool:
+    """Return whether a method or a group is called so."""
+    return name in methods.names() or _is_group(name)
+
+
 def _is_group(name: str) -> bool:
     return name in ("all", "core", _FORMER_CORE) or (name not in methods.names() and name in methods.families())
 
@@ -77,6 +82,11 @@ def _identity(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, Spec):
         return value.identity()
     return {key: _identity(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+
+
+def _digest(identity: dict[str, Any]) -> str:
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 class BackboneRef(Spec):
@@ -144,6 +154,15 @@ class Variant(Spec):
         return " ".join([self.method, *(f"{key}={value}" for key, value in shown.items())])
 
 
+@dataclass(frozen=True)
+class Configured:
+    """A method with settings that were read from files: hyperparameters as JSON has them; others keep their default."""
+
+    method: str
+    values: Mapping[str, Any]
+    files: tuple[str, ...]
+
+
 class RangeSpec(Spec):
     """From where to where a field was searched, evenly or evenly in logarithms."""
 
@@ -185,13 +204,25 @@ class RunSpec(Spec):
     @property
     def uid(self) -> str:
         """The first 16 hex digits of the SHA-256 of the identity's canonical JSON."""
-        canonical = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return _digest(self.identity())
 
     @property
     def variant_uid(self) -> str:
         """The uid that it has with seed 0: runs that differ in their seed alone share it."""
         return self.model_copy(update={"seed": 0}).uid
+
+    @property
+    def one_pass(self) -> str | None:
+        """What it has in common with the runs that can be trained in one pass with it; None: it can't be with any."""
+        free = self.variant.build().free_in_one_pass
+        if not free:
+            return None
+        shared = self.identity()
+        for name in free:
+            del shared["variant"]["hyperparameters"][name]
+        if self.search is not None:
+            del shared["search"]["trial"]
+        return _digest(shared)
 
     @property
     def label(self) -> str:
@@ -250,14 +281,34 @@ def variants(
 
     `learning_rates` stand in for the methods' own defaults.
     """
-    found = []
-    for name in chosen:
+    return [variant for variant, _ in unfolded(chosen, (), sweeps, learning_rates)]
+
+
+def unfolded(
+    chosen: Sequence[str],
+    configured: Sequence[Configured],
+    sweeps: Mapping[str, Mapping[str, Sequence[Any]]],
+    learning_rates: LearningRates,
+) -> list[tuple[Variant, tuple[str, ...]]]:
+    """Return each variant once, with the files that it was read from.
+
+    Sweeps take the place of what files say, as of a method's defaults; `learning_rates` don't.
+    """
+    asked = [
+        *((name, dict(methods.get(name).sweep), ()) for name in chosen),
+        *((one.method, {field: (value,) for field, value in one.values.items()}, one.files) for one in configured),
+    ]
+    found: dict[str, tuple[Variant, tuple[str, ...]]] = {}
+    for name, told, files in asked:
         method = methods.get(name)
-        grid = {**method.sweep, "learning_rate": (learning_rates.of(method),), **sweeps.get(name, {})}
+        rate = told.get("learning_rate", (learning_rates.of(method),))
+        grid = {**told, "learning_rate": rate, **sweeps.get(name, {})}
         for values in itertools.product(*grid.values()):
             built = method(**dict(zip(grid, values, strict=True)))
-            found.append(Variant(method=name, hyperparameters=built.hyperparameters()))
-    return found
+            variant = Variant(method=name, hyperparameters=built.hyperparameters())
+            _, before = found.get(repr(variant), (variant, ()))
+            found[repr(variant)] = variant, tuple(dict.fromkeys([*before, *files]))
+    return list(found.values())
 
 
 class Study(Spec):

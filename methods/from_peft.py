@@ -40,12 +40,17 @@ class FromPeft(PeftMethod):
     """
 
     about: ClassVar[About]
-    peft_type: ClassVar[str]
 
     @property
     def prepended_tokens(self) -> int:
         """Virtual tokens take positions from the text."""
         return int(getattr(self, "num_virtual_tokens", 0))
+
+    @property
+    def free_in_one_pass(self) -> frozenset[str]:
+        """As LoRA's, where that is what trains."""
+        also = getattr(self, "lora_dropout", 0) or getattr(self, "use_dora", False)
+        return frozenset({"learning_rate", "lora_alpha"}) if self.about.in_one_pass and not also else frozenset()
 
     def config(self, model: PreTrainedModel, plan: Plan | None) -> PeftConfig:
         """Return peft's configuration."""
@@ -86,7 +91,7 @@ class FromPeft(PeftMethod):
         targets = self._values(model).get("target_modules", ())
         for name, fit in self.about.fits.items():
             value, most = getattr(self, name), fit.most(model, targets)
-            if value is not None and not fit.serves(value, most):
+            if value and not fit.serves(value, most):  # 0 leaves it to another field, as OFT's r
                 return f"{self.name}.{name}={value} doesn't fit the layers of {type(model).__name__}: at most {most}"
         return ""
 
@@ -169,7 +174,7 @@ def names() -> list[str]:
 
 
 @cache
-def get(name: str) -> type[PeftMethod]:
+def get(name: str) -> type[FromPeft]:
     """Return the method of that name, which is one of `names`."""
     return _class(name, catalogue())
 
@@ -180,7 +185,7 @@ def unable() -> dict[str, str]:
     return {**{name: f"peft {found.peft}: {why}" for name, why in found.errors.items()}, **UNABLE}
 
 
-def methods_of(found: Catalogue) -> dict[str, type[PeftMethod]]:
+def methods_of(found: Catalogue) -> dict[str, type[FromPeft]]:
     """Return a method for each type and variant in the catalogue that isn't known to need more than it can be given."""
     return {name: _class(name, found) for name in _candidates(found)}
 
@@ -201,7 +206,7 @@ def _unknown(name: str) -> About:
     )
 
 
-def _class(name: str, found: Catalogue) -> type[PeftMethod]:
+def _class(name: str, found: Catalogue) -> type[FromPeft]:
     about = ABOUT.get(name) or _unknown(name)
     peft_type = about.peft_type or name.upper()
     fields = {field: _field(field, about, known) for field, known in found.types[peft_type.lower()].items()}

@@ -35,12 +35,23 @@ class Lora(PeftMethod):
     sweep: ClassVar[Mapping[str, tuple[Any, ...]]] = {"alpha": (8, 32, 128)}
     searched: ClassVar[Mapping[str, Range]] = {"alpha": ALPHA}
     identity_at_start: ClassVar[bool] = True
+    peft_type: ClassVar[str] = "LORA"
+    peft_names: ClassVar[Mapping[str, str]] = {
+        "alpha": "lora_alpha",
+        "dropout": "lora_dropout",
+        "targets": "target_modules",
+    }
 
     r: Annotated[int, Field(ge=1, le=1024)] = 8
     alpha: Annotated[int, Field(ge=1, le=65536)] = 32
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     targets: Targets = None
     learning_rate: LearningRate = 5e-4
+
+    @property
+    def free_in_one_pass(self) -> frozenset[str]:
+        """A and B begin as the seed says, whatever the rate and alpha; dropout would draw otherwise than run by run."""
+        return frozenset() if self.dropout else frozenset({"learning_rate", "alpha"})
 
     def config(self, model: PreTrainedModel, plan: Plan | None) -> PeftConfig:
         """Return peft's configuration, on the architecture's own targets if none are given."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench import console
 from bench.cli import values
 from bench.errors import UsageError
-from bench.spec import expand, renamed
+from bench.spec import renamed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,10 +30,11 @@ _KEYS = {"chosen": "methods", "no_forgetting": "forgetting"}
 
 def request(given: Mapping[str, Any]) -> study.Request:
     """Return what was asked for by the parameters, by name, that `run` and `tune` have in common, at any train size."""
-    from bench import study
+    from bench import configured, study
     from bench.execution import engine, slots
 
     chosen = values.names(given["chosen"]) or ()
+    found = configured.choose(chosen)
     if hint := renamed(chosen):
         console.say(hint)
     if given["forgetting"] and given["no_forgetting"]:
@@ -41,7 +42,8 @@ def request(given: Mapping[str, Any]) -> study.Request:
     reading = (given[name] for name in ("text", "label", "group", "document", "splits", "sample"))
     return study.Request(
         **{name: given[name] for name in _AS_GIVEN},
-        methods=expand(chosen),
+        methods=found.methods,
+        configured=found.configured,
         settings=tuple(given.get("settings") or ()),
         seeds=values.seeds(given["seeds"]),
         categories=values.names(given["category"]),
@@ -77,7 +79,12 @@ def requests(found: studyfile.Study | None, given: Mapping[str, Any], typed: set
     Each train size is a request.
     """
     if found is None:
-        sizes = values.sizes(given["train_size"]) if given["train_size"] is not None else (None,)
+        sizes = (None,) if given["train_size"] is None else values.sizes(given["train_size"])
         one = request(given)
-        return [replace(one, train_size=size) for size in sizes]
-    return found.requests(request({**given, **found.options(typed)}), typed)
+        asked = [replace(one, train_size=size) for size in sizes]
+    else:
+        asked = found.requests(request({**given, **found.options(typed)}), typed)
+    for configuration in asked[0].configured:
+        if len(configuration.files) > 1:
+            console.say(f"The same settings, so one variant: {', '.join(configuration.files)}")
+    return asked

@@ -26,7 +26,13 @@ StudyFile = Annotated[
     Path | None, typer.Argument(metavar="[STUDY.yaml]", help="A study file, for several data sets or backbones.")
 ]
 Methods = Annotated[
-    str, _compare("--methods", metavar="NAME,…", help="Methods or groups of methods: core, all, or a family.")
+    str,
+    _compare(
+        "--methods",
+        metavar="NAME|PATH,…",
+        help="Methods or groups of methods: core, all, or a family. Also peft's adapter_config.json, or a folder with "
+        "such files.",
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -168,7 +174,8 @@ Timing = Annotated[
     bool,
     _place(
         "--timing/--no-timing",
-        help="Where runs shared the machine, run the first seed of each variant again by itself, for speed and memory.",
+        help="Where runs shared the machine, run the first seed of each variant again by itself, for speed and memory. "
+        "With --no-timing, runs of one method and seed may be trained in one pass, which is faster.",
     ),
 ]
 Engine = Annotated[

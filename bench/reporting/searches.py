@@ -323,7 +323,7 @@ def by_trials(found: Sequence[Tuned]) -> Table | None:
                     Cell(one.search.method),
                     *([Cell(one.search.seed)] if several else []),
                     *(Cell(best[k] if k < len(best) else None) for k in shown),
-                    Cell(sum(one.search.seconds) / len(one.search.trials)),
+                    Cell(sum(one.search.seconds) / len(one.search.trials) if one.search.timed else None),
                 )
             )
         )

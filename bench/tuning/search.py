@@ -58,6 +58,9 @@ class Tuning:
 
     def spaces(self) -> dict[str, Space]:
         """Return each method's space. Raises UsageError for what is wrong with what was asked for, before any run."""
+        if self.request.configured:
+            named = ", ".join(dict.fromkeys(one.method for one in self.request.configured))
+            raise UsageError(f"bench tune searches the settings of methods, so it takes no file of them; name {named}")
         self.request.variants()
         if self.select_metric not in METRICS:
             near = did_you_mean(self.select_metric, list(METRICS))
@@ -197,7 +200,8 @@ class _Trials:
         training = prepared.study.training.model_copy(update={"select_metric": asked.select_metric})
         self.study = prepared.study.model_copy(update={"training": training})
         self.defaults = asked.defaults()
-        self.request = replace(asked.request, save_adapters=None)
+        timing = asked.request.timing or asked.budget_s is not None  # a budget is of the trials' times
+        self.request = replace(asked.request, save_adapters=None, timing=timing)
         self.asked_for: dict[tuple[str, int, int], Variant] = {}
         self.done: dict[Which, list[Record]] = {(n, seed): [] for seed in asked.search_seeds for n in found}
 
