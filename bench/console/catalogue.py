@@ -29,6 +29,7 @@ def catalogue(methods: Sequence[Mapping[str, Any]]) -> None:
                 console.print(Text(f"{method['name']}", style="bold"), _described(method))
         console.print()
     if able:
+        console.print(Text("what each can do", style="bold underline"))
         console.print(_capabilities(able))
         console.print()
     others = [method for method in methods if "family" not in method]
@@ -41,7 +42,7 @@ def catalogue(methods: Sequence[Mapping[str, Any]]) -> None:
 
 def _capabilities(methods: Sequence[Mapping[str, Any]]) -> RichTable:
     """Lay out what each method can do besides learning, as it was measured with the installed peft."""
-    columns = (Column("what it can do"), *map(Column, TITLES))
+    columns = (Column("method"), *map(Column, TITLES))
     rows = [Row((Cell(method["name"]), *map(Cell, method["capabilities"].values()))) for method in methods]
     return to_rich(Table(columns, tuple(rows)), terminal().width)
 
