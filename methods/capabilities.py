@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-UNKNOWN = "unknown"
+UNKNOWN, NOT_SLOWED = "unknown", "not slowed"
 TITLES = ("Merges", "Unmerged inference", "Loads with peft", "4-bit backbone", "Architectures", "Layers")
 LAYERS = ("Linear", "Conv1D", "Embedding", "LayerNorm", "Conv2d")
 """The layers that are tried: torch's, and GPT-2's Conv1D."""
@@ -118,7 +118,7 @@ def _inference(found: Capabilities) -> str:
         mean = math.exp(math.fsum(map(math.log, ratios.values())) / len(ratios))
         if mean > 1.0005:
             return f"{100 * (mean - 1):.{0 if mean > 1.01 else 1}f}% more {what}"
-    return "not slowed"
+    return NOT_SLOWED
 
 
 def _architectures(method: str, peft: str) -> str:

@@ -171,16 +171,19 @@ class Execution:
     def _claim_others(self, job: Job, waiting: list[Job]) -> list[Job]:
         """Claim runs to be trained in one pass with this one, and take them out of those that wait.
 
-        They are so many that all places have the same share of such runs, as far as that goes.
+        They are so many that all places have the same share of such runs, as far as that goes. What failed with more
+        isn't put together with what hasn't.
         """
-        alike = [other for other in waiting if _together(job, other)]
+        limit = self._at_most.get(job.spec.uid)
+        alike = [other for other in waiting if _together(job, other) and self._at_most.get(other.spec.uid) == limit]
+        before = set(map(id, alike))
         share = math.ceil((1 + len(alike)) / self._slots.at_once)
-        most = min(share, self._at_most.get(job.spec.uid, _IN_ONE_PASS[job.spec.training.device]))
+        most = min(share, limit or _IN_ONE_PASS[job.spec.training.device])
         found: list[Job] = []
         while len(found) < most - 1 and (other := self.results.claim_first(alike)) is not None:
             found.append(other)
-        left = set(map(id, alike))
-        waiting[:] = [other for other in waiting if id(other) in left or not _together(job, other)]
+        gone = before - set(map(id, alike))
+        waiting[:] = [other for other in waiting if id(other) not in gone]
         return found
 
     def _start(self, jobs: Sequence[Job], lease: Lease) -> None:

@@ -121,7 +121,7 @@ def _interactive(found: Curves, names: Sequence[str], outstanding: Sequence[int]
         "xaxis": {"type": "log", "tickvals": ticks, "ticktext": list(map(count, ticks)), "title": {"text": X}},
         "yaxis": {"title": {"text": Y}},
     }
-    return drawing.plotly(data, layout, height=380, entries=len(outstanding) + len(baselines))
+    return drawing.plotly(data, layout, height=380)
 
 
 def _line(found: Curves, name: str, member: int, rank: int | None, of: int) -> dict[str, Any]:
@@ -130,6 +130,7 @@ def _line(found: Curves, name: str, member: int, rank: int | None, of: int) -> d
     colour = drawing.GREY if rank is None else drawing.COLOURS[rank]
     line: dict[str, Any] = {
         "type": "scatter",
+        "meta": name,
         "mode": "lines" if rank is None else "lines+markers",
         "name": safe(name),
         "x": [found.sizes[size] if rank is None else _aside(found, rank, of, size) for size, *_ in points],

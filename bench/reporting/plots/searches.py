@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import FuncFormatter, NullLocator
@@ -73,7 +74,7 @@ def pictures(found: Sequence[Tuned]) -> list[Picture]:
                 name="search-budget",
                 title="Validation accuracy to expect of the best trial with a smaller budget",
                 alt=_told_budget(searched),
-                svg=drawing.svg(lambda: _draw_budget(searched)),
+                draw=partial(drawing.svg, lambda: _draw_budget(searched)),
                 interactive=_interactive_budget(searched),
             )
         )
@@ -90,7 +91,7 @@ def _rates(rated: dict[str, list[Tuned]], scale: Scale, rest: str = "") -> Pictu
         name="search-rates-more" if rest else "search-rates",
         title="Validation accuracy against the learning rate, all trials",
         alt=_told_rates(rated),
-        svg=drawing.svg(lambda: _draw_rates(rated, scale)),
+        draw=partial(drawing.svg, lambda: _draw_rates(rated, scale)),
         interactive=_interactive_rates(rated, scale),
         rest=rest,
     )
@@ -265,6 +266,7 @@ def _interactive_budget(searched: Sequence[Tuned]) -> str:
             "opacity": 1.0 if first else 0.5,
             "name": safe(_name(one, searched)),
             "legendgroup": _name(one, searched),
+            "meta": clean(one.search.method),
             "hovertext": said,
             "hovertemplate": drawing.HOVER,
         }
@@ -279,7 +281,7 @@ def _interactive_budget(searched: Sequence[Tuned]) -> str:
     if _timed(searched):
         layout["xaxis2"] = {"title": {"text": "Seconds of training"}, "type": "log"}
         layout["yaxis2"] = {"matches": "y"}
-    return drawing.plotly(data, layout, height=300, entries=len(outstanding))
+    return drawing.plotly(data, layout, height=300)
 
 
 def _timed(searched: Sequence[Tuned]) -> bool:

@@ -98,6 +98,9 @@ def test_of_runs_that_go_together_those_are_taken_that_no_other_study_has(tmp_pa
             return taken, waiting
 
         assert begun(at_once=1) == ([jobs[3], jobs[5], jobs[6]], [jobs[1], jobs[2], jobs[4], jobs[7]])
+        execution._at_most[jobs[3].spec.uid] = 2  # what failed with more
+        assert begun(at_once=1) == ([jobs[5], jobs[6], jobs[7]], [jobs[1], jobs[2], jobs[3], jobs[4]])
+        del execution._at_most[jobs[3].spec.uid]
         assert begun(at_once=2) == ([jobs[3], jobs[5]], [jobs[1], jobs[2], jobs[4], jobs[6], jobs[7]])
 
 
