@@ -1,7 +1,7 @@
 # Two commands on a fresh machine: `make bench` and `make test`. scripts/install.py has what they install, and how.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: bench test coverage matrix torture gates-proof lint install install-dev help
+.PHONY: bench test coverage matrix capabilities torture gates-proof lint install install-dev help
 
 python := .venv/bin/python
 candidates := $(or $(PYTHON),$(python) python3 python3.13 python3.12 python3.11)
@@ -30,6 +30,10 @@ coverage: install-dev ## Simulate studies of known truth: do the report's interv
 
 matrix: install-dev ## Run every method on ten small architectures in fp32 and bf16; the table is docs/matrix.md. Minutes.
 	OMP_NUM_THREADS=1 PYTHONPATH=.:tests $(python) tests/matrix/table.py --write
+
+capabilities: install-dev ## Measure what every method can do (merge, load, 4 bits, layers) into methods/catalogues. Minutes.
+	$(python) -m pip install --quiet "bitsandbytes>=0.49"
+	OMP_NUM_THREADS=1 $(python) -m bench.gates.capabilities
 
 torture: install-dev ## Try for half an hour to lose a record: kills, full disks, damage; TORTURE_ARGS="kill_runs --times 20" for some of it.
 	$(python) tests/torture/run.py $(TORTURE_ARGS)

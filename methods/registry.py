@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from methods import from_peft
 from methods.base import Method
+from methods.capabilities import described
 from methods.errors import MethodError, did_you_mean
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ SUPPORT = frozenset(
     {
         "adapters",
         "base",
+        "capabilities",
         "catalogue",
         "contract",
         "conv1d",
@@ -128,7 +130,7 @@ def families() -> dict[str, list[str]]:
 def describe(name: str) -> dict[str, Any]:
     """Return what there is to know about a method before it runs, or its name and why it can't be loaded."""
     try:
-        return get(name).describe()
+        return {**get(name).describe(), "capabilities": described(name)}
     except MethodError as error:
         return {"name": name, "error": str(error)}
 

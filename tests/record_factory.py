@@ -92,14 +92,14 @@ def build_store(
     return records
 
 
-def build_baseline(folder: Path, accuracy: float) -> dict[str, Any]:
+def build_baseline(folder: Path, accuracy: float, fingerprint: str = FINGERPRINT) -> dict[str, Any]:
     """Put a simulated baseline into the store `folder`; return the changes that make records of its splits tell it."""
     truth = Variant("ngrams", accuracy=accuracy, seed_sd=0.0)
     scores = make_record(truth).quality
     assert scores is not None
     figures = Baseline(accuracy=scores.test.accuracy, macro_f1=scores.test.macro_f1, C=10.0, passages=1_400, fit_s=6.2)
     folder.mkdir(exist_ok=True)
-    baseline.put(folder, FINGERPRINT, baseline.Kept(figures, predictions_parquet(truth, 0)))
+    baseline.put(folder, fingerprint, baseline.Kept(figures, predictions_parquet(truth, 0)))
     return {"data.baseline": figures.model_dump()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench import console
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 EXIT_RUNS_FAILED = 1
 
 _AS_GIVEN = (
-    *("preset", "model", "data", "train_size", "epochs", "max_steps", "batch_size", "max_length", "device", "dtype"),
+    *("preset", "model", "data", "epochs", "max_steps", "batch_size", "max_length", "device", "dtype"),
     *("feature_cache", "results", "rerun", "checkpoint", "save_adapters", "baseline", "timing"),
 )
 _KEYS = {"chosen": "methods", "no_forgetting": "forgetting"}
@@ -28,7 +29,7 @@ _KEYS = {"chosen": "methods", "no_forgetting": "forgetting"}
 
 
 def request(given: Mapping[str, Any]) -> study.Request:
-    """Return what was asked for by the parameters, by name, that `run` and `tune` have in common."""
+    """Return what was asked for by the parameters, by name, that `run` and `tune` have in common, at any train size."""
     from bench import configured, study
     from bench.execution import engine, slots
 
@@ -73,9 +74,17 @@ def study_file(path: Path | None) -> studyfile.Study | None:
 
 
 def requests(found: studyfile.Study | None, given: Mapping[str, Any], typed: set[str]) -> list[study.Request]:
-    """Return what a study file asks for, with what the command line says on top; without a file that alone."""
-    asked = [request(given)] if found is None else found.requests(request({**given, **found.options(typed)}), typed)
-    for one in asked[0].configured:
-        if len(one.files) > 1:
-            console.say(f"The same settings, so one variant: {', '.join(one.files)}")
+    """Return what a study file asks for, with what the command line says on top; without a file that alone.
+
+    Each train size is a request.
+    """
+    if found is None:
+        sizes = (None,) if given["train_size"] is None else values.sizes(given["train_size"])
+        one = request(given)
+        asked = [replace(one, train_size=size) for size in sizes]
+    else:
+        asked = found.requests(request({**given, **found.options(typed)}), typed)
+    for configuration in asked[0].configured:
+        if len(configuration.files) > 1:
+            console.say(f"The same settings, so one variant: {', '.join(configuration.files)}")
     return asked

@@ -18,11 +18,18 @@ python -m bench check lora
 def check(
     name: Annotated[str, typer.Argument(metavar="METHOD", help="A method from `bench list`.")],
 ) -> None:
-    """Check that a method keeps its contract on a small GPT-2, Llama and BERT."""
+    """Check that a method keeps its contract on a small GPT-2, Llama and BERT, and measure what it can do there."""
+    from bench.gates import capabilities
     from bench.gates import check as checks
 
-    outcome = checks.outcome(methods.get(name))
+    method = methods.get(name)
+    outcome = checks.outcome(method)
     console.show(checks.table(outcome))
+    if not checks.serves_none(outcome):
+        found = capabilities.measure(method)
+        console.show(capabilities.table(name, found))
+        for line in capabilities.lines(found):
+            console.say(line)
     for line in checks.lines(name, outcome):
         console.say(line)
     raise typer.Exit(EXIT_CHANGED if checks.broken(outcome) else 0)

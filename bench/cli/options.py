@@ -134,7 +134,13 @@ Sample = Annotated[
     int | None, _source(min=1, help="Use only this many passages in all. Each split and each label keeps its share.")
 ]
 Categories = Annotated[str | None, _source(metavar="C,…", help="Use only these groups (by default, categories).")]
-TrainSize = Annotated[int | None, _source(min=1, help="Use only this many train passages. Each style keeps its share.")]
+TrainSize = Annotated[
+    str | None,
+    _source(
+        metavar="N,…",
+        help="Use only this many train passages. Each style keeps its share. Several numbers repeat the grid for each.",
+    ),
+]
 MaxLength = Annotated[int | None, _source(min=1, help="Truncate passages to this many tokens.")]
 Epochs = Annotated[int | None, _training(min=1, help="Passes over the train split.")]
 MaxSteps = Annotated[int | None, _training(min=1, help="Stop after this many optimizer steps.")]

@@ -24,6 +24,8 @@ python -m bench run --preset demo --engine slurm --workers 8 --engine-set partit
 
 python -m bench run --data my-texts/ --category speech,novel --epochs 5
 
+python -m bench run --preset demo --methods head,lora --train-size 100,300,1000
+
 python -m bench run study.yaml --set lora.r=4,16
 """
 
@@ -79,8 +81,7 @@ def run(
 
     requests = asked.requests(asked.study_file(file), given, asked.typed_keys(ctx))
     if dry_run:
-        tasks = [f"{one.data or 'the preset’s texts'} · {one.model or 'its backbone'}" for one in requests]
-        console.grid(requests[0].unfolded(), requests[0].seeds, tasks)
+        console.grid(requests[0].unfolded(), requests[0].seeds, [one.task for one in requests])
         if found := study.estimate(*requests):
             console.estimate(found)
         return

@@ -24,6 +24,17 @@ def seeds(text: str, option: str = "--seeds") -> tuple[int, ...]:
         raise UsageError(f"{option} {text}: expected whole numbers separated by commas, e.g. 0,1,2") from None
 
 
+def sizes(text: str, option: str = "--train-size") -> tuple[int, ...]:
+    """Read whole numbers from 1 up between commas, each given once."""
+    found = names(text) or ()
+    if not found or not all(part.isascii() and part.isdigit() and int(part) for part in found):
+        raise UsageError(f"{option} {text}: expected whole numbers from 1 up separated by commas, e.g. 100,300,1000")
+    numbers = tuple(map(int, found))
+    if twice := [number for place, number in enumerate(numbers) if number in numbers[:place]]:
+        raise UsageError(f"{option}: {twice[0]} is given twice")
+    return numbers
+
+
 def device(text: str) -> str:
     """Read where to train; torch knows Apple's GPU as well."""
     if text == "mps":

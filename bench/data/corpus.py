@@ -43,7 +43,8 @@ class Corpus:
     A further column `pair` has the second text where texts are pairs; category is None throughout where the data has no
     groups. `revision` is a commit on the Hub, else None; `said` is what was noted when the splits were made. `label`
     and `group` are what the data calls the two, `class_names` the order of the labels where the data has one, and
-    `understood` tells in one line how the data was read.
+    `understood` tells in one line how the data was read. `drawn_from` is the fingerprint of the splits that train was
+    drawn from, None where it is whole.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Corpus:
     group: str | None = "category"
     class_names: tuple[str, ...] | None = None
     understood: str | None = None
+    drawn_from: str | None = None
 
     @cached_property
     def styles(self) -> tuple[str, ...]:
@@ -122,16 +124,15 @@ class Corpus:
         """Keep some categories, and of the train passages `train_size`, each style keeping its share (at least one).
 
         Of all passages `sample` are kept before that, each split and each style in it keeping its share. Which passages
-        stay is decided by their hashes: the same on every machine and for every seed. Categories without validation
-        passages get a tenth of their train passages as such, which is noted.
+        stay is decided by their hashes: the same on every machine and for every seed, and a smaller `train_size` keeps
+        a part of what a larger one does. Categories without validation passages get a tenth of their train passages as
+        such, which is noted.
         Raises UsageError for an unknown category, for what leaves fewer than two styles, and for an impossible size.
         """
         chosen = self if categories is None else self._of(categories)
         if sample is not None:
             chosen = chosen._sampled(sample)
-        if train_size is None:
-            return chosen
-        return replace(chosen, frames={**chosen.frames, "train": chosen._smaller(train_size)})
+        return chosen if train_size is None else chosen._smaller(train_size)
 
     def majority(self) -> tuple[str, float]:
         """Train's most frequent style (the first by name among equals) and the accuracy on test of always naming it."""
@@ -139,7 +140,7 @@ class Corpus:
         style = min(counts, key=lambda name: (-counts[name], name))
         return style, float((self.frames["test"]["style"] == style).mean())
 
-    def _smaller(self, size: int) -> pd.DataFrame:
+    def _smaller(self, size: int) -> Corpus:
         rows = self.frames["train"]
         styles = rows["style"].nunique()
         if not styles <= size <= len(rows):
@@ -147,7 +148,10 @@ class Corpus:
                 f"--train-size {size}: there are {len(rows)} train passages of {styles} {self._labels.many}; "
                 f"take a number from {styles} to {len(rows)}"
             )
-        return _stratified(rows, size)
+        if size == len(rows):
+            return self
+        frames = {**self.frames, "train": _stratified(rows, size)}
+        return replace(self, frames=frames, drawn_from=self.drawn_from or self.fingerprint)
 
     def _sampled(self, size: int) -> Corpus:
         sizes = Counter({split: len(rows) for split, rows in self.frames.items()})

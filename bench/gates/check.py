@@ -28,9 +28,14 @@ def _on(method: Method, architecture: str) -> dict[str, str] | MethodError:
         return error
 
 
+def serves_none(found: Outcome) -> bool:
+    """Return whether there is no architecture that the method can serve."""
+    return all(isinstance(one, MethodError) for one in found.values())
+
+
 def broken(found: Outcome) -> int:
     """Return how many promises are broken; a method that serves no architecture breaks one."""
-    if all(isinstance(one, MethodError) for one in found.values()):
+    if serves_none(found):
         return 1
     return sum(len(one) for one in found.values() if not isinstance(one, MethodError))
 

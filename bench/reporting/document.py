@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from bench import stats
 from bench.errors import UsageError
 from bench.labels import group_noun, label_noun
+from bench.reporting import capabilities, provenance, searches, sweeps, tables, words
+from bench.reporting import curves as by_train_size
 from bench.reporting import overall as across
-from bench.reporting import provenance, searches, sweeps, tables, words
 from bench.reporting.answer import answer
 from bench.reporting.layout import Layout
 from bench.reporting.model import Cell, Code, Column, Row, Section, Table, code, paragraph, strong
@@ -34,9 +35,11 @@ def comparison(records: Iterable[Record]) -> list[tuple[str, Table]]:
 
 
 def comparison_tables(analyses: list[Analysis]) -> list[tuple[str, Table]]:
-    """The comparison table of each analysis with a heading that tells it from the others, and what holds over all."""
+    """The comparison table of each analysis with a heading that tells it from the others; what holds over several."""
     headings = words.headings([analysis.comparison for analysis in analyses])
     found = [(name, tables.comparison(Layout(analysis))) for name, analysis in zip(headings, analyses, strict=True)]
+    by_size = stats.curves(analyses)
+    found += [(by_train_size.title(one, len(by_size) > 1), by_train_size.accuracies(one)) for one in by_size]
     over = stats.over_tasks(analyses)
     if over and over.contenders:
         found.append((across.title(over), across.ranking(over)))
@@ -89,7 +92,8 @@ def together(stores: Sequence[tuple[Path, Contents]], reference: str | None = No
         found += analysed
     if refused and len(refused) == len(stores):
         raise refused[0]
-    return sorted(found, key=lambda one: one.comparison.newest.created_at, reverse=True)
+    ordered = stats.newest_first([one.comparison for one in found])
+    return sorted(found, key=lambda one: next(n for n, other in enumerate(ordered) if other is one.comparison))
 
 
 def report(
@@ -113,7 +117,9 @@ def of_analyses(
     if len(found) == 1:
         title = f"Comparison of methods – {words.heading(compared[0])}"
         [only] = found
-        return Section(title, (*_top(only), *note), (*_sections(only, pictures), *left_out))
+        return Section(
+            title, (*_top(only), *note), (*_sections(only, pictures), *capabilities.section(found), *left_out)
+        )
     over = stats.over_tasks(found)
     overall = [across.section(over, draw=pictures)] if over else []
     each = [
@@ -121,15 +127,37 @@ def of_analyses(
         for number, (name, one) in enumerate(zip(words.headings(compared), found, strict=True), start=1)
     ]
     presets = sorted({one.newest.preset for one in compared})
-    title = f"Comparison of methods – {' and '.join(presets)}"
-    return Section(title, (_apart(compared), *note), (*overall, *each, *left_out))
+    one_task = len({stats.whole_task(one) for one in compared}) == 1
+    title = f"Comparison of methods – {words.heading(compared[0]) if one_task else ' and '.join(presets)}"
+    curves = _by_train_size(found, pictures)
+    return Section(
+        title, (_apart(compared), *note), (*overall, *curves, *each, *capabilities.section(found), *left_out)
+    )
+
+
+def _by_train_size(found: Sequence[Analysis], pictures: bool) -> list[Section]:
+    """What holds over the train sizes of each task that has several."""
+    tasks = stats.curves(found)
+    return [
+        by_train_size.section(
+            *(one, by_train_size.title(one, len(tasks) > 1), f"{number}-" if len(tasks) > 1 else ""), draw=pictures
+        )
+        for number, one in enumerate(tasks, start=1)
+    ]
 
 
 def _apart(found: list[Comparison]) -> Paragraph:
-    *others, last = words.differences(found)
+    tasks = len({stats.whole_task(one) for one in found})
+    if tasks == 1:
+        said = (
+            f"These are {len(found)} train sizes of the same task. {by_train_size.TITLE} stands first; then each size"
+        )
+        return paragraph(f"{said} has a section, the largest first.")
+    *others, last = (name for name in words.differences(found) if name != "train size")
     differing = f"{', '.join(others)} and {last}" if others else last
-    said = f"These are {len(found)} sets of runs that can't be compared, as they differ in {differing}."
-    return paragraph(f"{said} Each has a section, the newest first.")
+    said = f"These are {tasks} sets of runs that can't be compared, as they differ in {differing}."
+    sizes = ", and each of its train sizes, the largest first" if tasks < len(found) else ""
+    return paragraph(f"{said} Each has a section, the newest first{sizes}.")
 
 
 def _top(analysis: Analysis) -> tuple[Block, ...]:

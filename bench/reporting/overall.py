@@ -174,13 +174,14 @@ def _reading(found: Overall) -> list[Paragraph]:
     unscaled = [name for name, known in zip(names(found), found.scaled.tolist(), strict=True) if not known]
     if unscaled:
         said.append(paragraph(f"Left out of it: {listed(unscaled)}, where no method beats the majority class."))
-    varying = [f"{label(c)} ({', '.join(map(_setting, c.varying))})" for c in found.contenders if c.varying]
+    varying = [f"{label(c)} ({', '.join(map(setting, c.varying))})" for c in found.contenders if c.varying]
     if varying:
         said.append(paragraph(f"Between tasks, other settings of these methods differ: {listed(varying)}."))
     return said
 
 
-def _setting(name: str) -> str:
+def setting(name: str) -> str:
+    """What a hyperparameter or a training setting is called."""
     return words.SETTINGS.get(name, name)
 
 

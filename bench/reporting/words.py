@@ -49,25 +49,26 @@ SETTINGS = {
 
 
 def heading(comparison: Comparison, apart: Sequence[str] = ()) -> str:
-    """Name what was compared; `apart` holds what more tells it from others: "backbone" or "splits"."""
+    """Name what was compared; `apart` holds what more tells it from others: "backbone", "splits" or "train size"."""
     record = comparison.newest
     backbone, splits = record.backbone, record.data
     weights = "random weights" if backbone.source == "random" else backbone.source
     revision = f" {backbone.revision[:10]}" if "backbone" in apart else ""
-    sizes = f", {count(splits.sizes.train)} train passages" if "splits" in apart else ""
-    fingerprint = f" ({splits.fingerprint[:10]}{sizes})" if "splits" in apart else ""
+    size = f", {count(splits.sizes.train)} train passages"
+    fingerprint = f" ({splits.fingerprint[:10]}{size})" if "splits" in apart else size if "train size" in apart else ""
     return f"{record.preset}: {backbone.name} ({weights}{revision}) on {splits.name}{fingerprint}"
 
 
 def differences(found: Sequence[Comparison]) -> list[str]:
-    """Name what tells the comparisons apart, among preset, backbone and splits."""
+    """Name what tells the comparisons apart, among preset, backbone, splits and, where it isn't these, train size."""
     newest = [comparison.newest for comparison in found]
     aspects: dict[str, set[tuple[str, ...]]] = {
         "preset": {(run.preset,) for run in newest},
         "backbone": {(run.backbone.name, run.backbone.source, run.backbone.revision) for run in newest},
-        "splits": {(run.data.fingerprint,) for run in newest},
+        "splits": {(comparison.texts,) for comparison in found},
     }
-    return [aspect for aspect, values in aspects.items() if len(values) > 1]
+    by_size = len({stats.whole_task(comparison) for comparison in found}) < len(found)
+    return [aspect for aspect, values in aspects.items() if len(values) > 1] + ["train size"] * by_size
 
 
 def headings(found: Sequence[Comparison]) -> list[str]:

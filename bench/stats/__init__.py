@@ -3,6 +3,7 @@
 from bench.stats.analysis import Analysis, analyse, without_predictions
 from bench.stats.baseline import Against
 from bench.stats.chain import Chain
+from bench.stats.curves import Curves, Overtaking, curves
 from bench.stats.differences import Difference, Verdict
 from bench.stats.intervals import Interval
 from bench.stats.outcomes import Outcomes
@@ -21,7 +22,9 @@ from bench.stats.summaries import (
     differing_settings,
     estimate,
     has_result,
+    newest_first,
     turned_up,
+    whole_task,
 )
 from bench.stats.tasks import THRESHOLDS, Average, Contender, Overall, Profile, over_tasks
 from bench.stats.tuned import Gap, Tuned, agreement, worse_than_default
@@ -36,6 +39,7 @@ __all__ = [
     "Comparison",
     "Contender",
     "Cost",
+    "Curves",
     "Difference",
     "Estimate",
     "Front",
@@ -44,6 +48,7 @@ __all__ = [
     "Machine",
     "Outcomes",
     "Overall",
+    "Overtaking",
     "Profile",
     "Rule",
     "Search",
@@ -55,15 +60,18 @@ __all__ = [
     "alpha_sweeps",
     "analyse",
     "comparisons",
+    "curves",
     "differing_hyperparameters",
     "differing_settings",
     "estimate",
     "expected_best",
     "expected_seconds",
     "has_result",
+    "newest_first",
     "over_tasks",
     "searches",
     "turned_up",
+    "whole_task",
     "without_predictions",
     "worse_than_default",
     "written",

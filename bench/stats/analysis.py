@@ -68,7 +68,8 @@ class Analysis:
     by Holm's method. `against_baseline` holds the variants against the comparison's baseline; None where there is none,
     or its predictions aren't known. `documents` is how many there are, passages of each taken together; None: the
     intervals are given these passages. `chain` are variants of which each is better than the next. `tuned` and
-    `optimised` are the comparison's searches, in order; `tuned_chain` is of the methods as they were tuned, given
+    `optimised` are the comparison's searches, in order; `pairs` [i, j] are the differences of all summaries, without a
+    seed where one has no predictions; `tuned_chain` is of the methods as they were tuned, given
     the choice, and `searched_chain` with what the searches leave to chance.
     """
 
@@ -93,6 +94,7 @@ class Analysis:
     tuned_chain: Chain | None
     searched_chain: Chain | None
     optimised: tuple[Tuned, ...]
+    pairs: Figures | None
 
     @property
     def best_predicted(self) -> int | None:
@@ -155,6 +157,7 @@ def analyse(comparison: Comparison, folder: Path, reference: str | None = None) 
         tuned_chain=tuned_chain,
         searched_chain=searched_chain,
         optimised=tuned(comparison, comparison.optimised, places, each, pairs),
+        pairs=pairs.spread((places, places), (len(found), len(found))),
     )
 
 
@@ -183,6 +186,7 @@ def without_predictions(comparison: Comparison, missing: tuple[str, ...] = ()) -
         tuned_chain=None,
         searched_chain=None,
         optimised=tuned(comparison, comparison.optimised),
+        pairs=None,
     )
 
 
@@ -261,7 +265,9 @@ def _against_baseline(
     if outcomes is None:
         return None, (unread,) if unread else ()
     found = baseline.against(outcomes, accuracies, clusters, prior)
-    return replace(found, differences=_placed(known, found.differences, len(comparison.summaries))), ()
+    length = len(comparison.summaries)
+    differences = _placed(known, found.differences, length)
+    return replace(found, differences=differences, figures=found.figures.spread((list(known),), (length,))), ()
 
 
 def _placed(known: Collection[int], values: Sequence[Value | None], length: int) -> tuple[Value | None, ...]:

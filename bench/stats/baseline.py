@@ -17,18 +17,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bench.stats.differences import Difference
-    from bench.stats.intervals import Interval
+    from bench.stats.intervals import Figures, Interval
     from bench.stats.jackknife import Sample
     from bench.stats.outcomes import Outcomes
 
 
 @dataclass(frozen=True)
 class Against:
-    """How sure the baseline's scores are, given what it was fitted to, and each variant's accuracy minus its own."""
+    """How sure the baseline's scores are, given what it was fitted to, and each variant's accuracy minus its own.
+
+    `figures` are these differences before they are judged.
+    """
 
     accuracy: Interval | None
     macro_f1: Interval | None
     differences: tuple[Difference | None, ...]
+    figures: Figures
 
 
 def against(outcomes: Outcomes, samples: Sequence[Sample], clusters: NDArray[Any], prior: Prior) -> Against:
@@ -47,4 +51,5 @@ def against(outcomes: Outcomes, samples: Sequence[Sample], clusters: NDArray[Any
         of_each([sample], Prior.none(1)).intervals(within=(0, 1))
         for sample in (own, jackknife.macro_f1(outcomes, clusters))
     )
-    return Against(accuracy, macro_f1, judged(of_each(shifted, prior), LEVEL / len(samples), holm))
+    figures = of_each(shifted, prior)
+    return Against(accuracy, macro_f1, judged(figures, LEVEL / len(samples), holm), figures)

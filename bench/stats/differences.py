@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -38,6 +38,18 @@ class Difference:
     p: float
     p_adjusted: float
     verdict: Verdict
+
+    @property
+    def reversed(self) -> Difference:
+        """The same, seen from the other side."""
+        turned: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
+        return replace(
+            self,
+            mean=-self.mean,
+            interval=Interval(-self.interval.high, -self.interval.low),
+            simultaneous=Interval(-self.simultaneous.high, -self.simultaneous.low),
+            verdict=turned.get(self.verdict, self.verdict),
+        )
 
 
 def against(family: Family) -> dict[int, Difference]:

@@ -68,6 +68,12 @@ class Figures:
             self.seeds.reshape(shape),
         )
 
+    def spread(self, places: Sequence[Sequence[int]], shape: tuple[int, ...]) -> Figures:
+        """Figures of the shape that have these at `places`, a list for each dimension, and elsewhere no seed."""
+        every = _nothing((len(self.variances), *shape))
+        every.put(np.ix_(*places), self)
+        return every
+
     def put(self, places: tuple[NDArray[Any] | slice, ...], others: Figures) -> None:
         """Set the figures at some places."""
         within = (slice(None), *places)

@@ -228,6 +228,17 @@ class Comparison:
         return self.records[-1]
 
     @property
+    def texts(self) -> str:
+        """The fingerprint of the splits that train was drawn from, its own where it is whole: the same at every train
+        size."""
+        return self.newest.data.drawn_from or self.newest.data.fingerprint
+
+    @property
+    def train_size(self) -> int:
+        """How many passages the train split has."""
+        return self.newest.data.sizes.train
+
+    @property
     def majority(self) -> Majority:
         """The baseline that always names the train split's most frequent style."""
         return self.newest.data.majority
@@ -249,10 +260,21 @@ class Comparison:
 
 
 def comparisons(records: Iterable[Record]) -> list[Comparison]:
-    """Part the records into those that may be compared, the comparison with the newest record first."""
+    """Part the records into those that may be compared, in the order of `newest_first`."""
     ordered = sorted(records, key=lambda record: (record.created_at, record.uid))
-    groups = [_compare(group) for group in _grouped(ordered, _comparable).values()]
-    return sorted(groups, key=lambda found: found.newest.created_at, reverse=True)
+    return newest_first([_compare(group) for group in _grouped(ordered, _comparable).values()])
+
+
+def newest_first(found: Iterable[Comparison]) -> list[Comparison]:
+    """Sort comparisons: that with the newest record first, and beside it its other train sizes, the largest first."""
+    groups = _grouped(sorted(found, key=lambda one: one.newest.created_at, reverse=True), whole_task).values()
+    return [one for group in groups for one in sorted(group, key=lambda one: one.train_size, reverse=True)]
+
+
+def whole_task(found: Comparison) -> Hashable:
+    """What is the same in comparisons that differ in their train size alone."""
+    record = found.newest
+    return record.preset, record.backbone.name, record.backbone.source, record.backbone.revision, found.texts
 
 
 def _comparable(record: Record) -> Hashable:

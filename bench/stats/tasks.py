@@ -264,20 +264,20 @@ class Overall:
 def over_tasks(analyses: Sequence[Analysis]) -> Overall | None:
     """Return what holds over the comparisons that have a result; None where fewer than two have.
 
-    Of comparisons on one backbone and the same texts, which differ in the preset alone, the first counts.
+    Of comparisons on one backbone and the same texts the one with the largest train split counts, and of these, which
+    differ in the preset alone, the first.
     """
     distinct: dict[tuple[str, str], Analysis] = {}
-    for one in analyses:
-        newest = one.comparison.newest
+    for one in sorted(analyses, key=lambda one: one.comparison.train_size, reverse=True):
         if one.comparison.results:
-            distinct.setdefault((newest.backbone.revision, newest.data.fingerprint), one)
-    tasks = tuple(distinct.values())
+            distinct.setdefault((one.comparison.newest.backbone.revision, one.comparison.texts), one)
+    tasks = tuple(one for one in analyses if any(one is kept for kept in distinct.values()))
     if len(tasks) < 2:
         return None
-    found = _contenders(tasks)
+    found = contenders(tasks)
     whole = tuple(contender for contender in found if len(contender.places) == len(tasks))
     others = tuple(contender for contender in found if len(contender.places) < len(tasks))
-    texts = [one.comparison.newest.data.fingerprint for one in tasks]
+    texts = [one.comparison.texts for one in tasks]
     several = len(set(texts)) > 1
     units = np.unique(texts, return_inverse=True)[1] if several else np.arange(len(tasks))
     unsorted = Overall(tasks, whole, others, "texts" if several else "backbones", units)
@@ -302,7 +302,7 @@ def kendall(a: NDArray[Any], b: NDArray[Any]) -> float | None:
     return float((one * other).sum() / scale) if scale > 0 else None
 
 
-def _contenders(tasks: Sequence[Analysis]) -> list[Contender]:
+def contenders(tasks: Sequence[Analysis]) -> list[Contender]:
     """Match the variants of all tasks by what tells them apart within a task."""
     hyperparameters: dict[str, dict[str, None]] = defaultdict(dict)
     settings: dict[str, None] = {}

@@ -99,6 +99,9 @@ class Data(Part):
     group: str | None = Field(
         default=None, description="the column of the categories; null: category, or none where there are no categories"
     )
+    drawn_from: str | None = Field(
+        default=None, description="fingerprint of the splits that --train-size drew train from; null: train is whole"
+    )
 
 
 class Training(Part):

@@ -42,8 +42,10 @@ class Prepared:
 
     @property
     def name(self) -> str:
-        """The texts and the backbone, for people."""
-        return f"{self.corpus.name} · {self.sources.backbone.name}"
+        """The texts, how many there are to train on where not all, and the backbone, for people."""
+        corpus = self.corpus
+        size = f", {len(corpus.frames['train']):,} train passages" if corpus.drawn_from else ""
+        return f"{corpus.name}{size} · {self.sources.backbone.name}"
 
     def own(self, specs: Sequence[RunSpec]) -> list[RunSpec]:
         """Return the runs that are the task's."""

@@ -54,6 +54,12 @@ class Request:
     timing: bool = True
     engine: engine.Settings = field(default_factory=engine.settings)
 
+    @property
+    def task(self) -> str:
+        """The texts, the train size that was asked for, and the backbone, for people."""
+        size = f", {self.train_size:,} train passages" if self.train_size else ""
+        return f"{self.data or 'the preset’s texts'}{size} · {self.model or 'its backbone'}"
+
     def variants(self, learning_rates: LearningRates | None = None) -> list[Variant]:
         """Unfold methods and sweeps; what is wrong with them is raised here, before any text is read.
 

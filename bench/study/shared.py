@@ -46,6 +46,7 @@ def shared(ready: Ready, request: Request) -> results.Shared:
             notes=list(corpus.notes),
             label=corpus.label,
             group=corpus.group,
+            drawn_from=corpus.drawn_from,
         ),
     )
 

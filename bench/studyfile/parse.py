@@ -61,7 +61,7 @@ class Study:
         return {key: value for key, value in stated.items() if value is not None and key not in given}
 
     def requests(self, asked: Request, given: Collection[str]) -> list[Request]:
-        """Return a request for each of the file's texts with each of its backbones, all for one store.
+        """Return a request for each of the file's texts, and train sizes there, with each backbone, all for one store.
 
         `asked` is what the command line says, or its defaults, with `options`; what was `given` there, by the file's
         keys, takes the place of what the file states. Settings for another METHOD.FIELD than the file's are added.
@@ -88,10 +88,11 @@ class Study:
                 data=texts.source if texts else None,
                 reading=self._reading(number, texts) if texts else DataOptions(),
                 categories=tuple(texts.category) if texts and texts.category else None,
-                train_size=texts.train_size if texts else None,
+                train_size=size,
                 model=model,
             )
             for number, texts in enumerate(told.data or (None,))
+            for size in (texts and texts.train_size) or (None,)
             for model in told.model or (None,)
         ]
 
@@ -269,9 +270,12 @@ def _written_value(value: object) -> str:
 
 def _mistakes(told: StudyFile) -> Iterable[tuple[Sequence[str | int], str]]:
     """Name what stands twice, files, methods and hyperparameters that there aren't, and values that can't be."""
-    for key in ("data", "model", "methods", "seeds"):
-        listed = getattr(told, key) or []
-        yield from (((key, n), "it stands there twice") for n, one in enumerate(listed) if one in listed[:n])
+    lists: dict[tuple[str | int, ...], Sequence[object]] = {
+        **{(key,): getattr(told, key) or () for key in ("data", "model", "methods", "seeds")},
+        **{("data", n, "train_size"): texts.train_size or () for n, texts in enumerate(told.data or ())},
+    }
+    for place, listed in lists.items():
+        yield from (((*place, n), "it stands there twice") for n, one in enumerate(listed) if one in listed[:n])
     named = [("data", number, texts.source) for number, texts in enumerate(told.data or ())]
     for key, number, name in [*named, *(("model", number, name) for number, name in enumerate(told.model or ()))]:
         try:

@@ -78,7 +78,7 @@ class Texts(Part):
     splits: SplitSources | None = None
     sample: Whole | None = None
     category: Annotated[list[str], Listed, Some] | None = None
-    train_size: Whole | None = None
+    train_size: Annotated[list[Whole], Listed, Some] | None = None
 
     @property
     def reading(self) -> DataOptions:

@@ -30,7 +30,7 @@ TEMPLATE = """\
 #     document: customer       # what stays together where splits are made
 #     splits: {{train: 2024.csv, test: 2025.csv}}
 #     sample: 5000             # so many passages of all splits
-#     train_size: 1000         # so many of the train split
+#     train_size: 1000         # so many of the train split; several, [100, 300, 1000], repeat the grid for each
 #     category: [books, films] # only these groups
 
 # Backbones: folders or names on the Hub; NAME@REVISION pins a commit. Without `model`, the preset's.

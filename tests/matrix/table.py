@@ -16,12 +16,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import peft
 import torch
 import transformers
 from in_process import prepared
 from small import SIZES, save_model, write_texts
 
 import methods
+from methods.capabilities import Matrix, file
 from methods.errors import MethodError
 
 PRECISIONS = ("fp32", "bf16")
@@ -87,11 +89,24 @@ def table(found: dict[Cell, str], names: list[str], architectures: list[str]) ->
     return "\n".join([*lines, "", *(f"{number}. {why}" for why, number in numbers.items())]) + "\n"
 
 
+def keep(found: dict[Cell, str], names: list[str], architectures: list[str]) -> None:
+    """Write the same as data, which `bench list` and the report read."""
+    versions = {library.__name__: library.__version__ for library in (peft, torch, transformers)}
+    failures = {
+        name: {
+            each: why for each in architectures if (why := "".join({found[name, each, p]: None for p in PRECISIONS}))
+        }
+        for name in names
+    }
+    made = Matrix(versions=versions, architectures=tuple(architectures), failures=failures)
+    file("matrix", peft.__version__).write_text(made.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> int:
     """Print or write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("methods", nargs="*", help="default: all")
-    parser.add_argument("--write", action="store_true", help=f"write {TABLE.name} in place of printing the table")
+    parser.add_argument("--write", action="store_true", help=f"write {TABLE.name} and its data in place of printing")
     parser.add_argument("--architectures", default=",".join(SIZES))
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     asked = parser.parse_args()
@@ -105,6 +120,7 @@ def main() -> int:
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
     text = table(found, names, architectures)
     if asked.write:
+        keep(found, names, architectures)
         TABLE.write_text(f"{HEAD}\n{versions}.\n\n{text}", encoding="utf-8")
     else:
         print(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -106,14 +105,8 @@ def _draw(view: View, sweeps: Sequence[Sweep]) -> Figure:
 
 
 def _ticks(sweeps: Sequence[Sweep]) -> list[float]:
-    """The alphas to write under the axis: all that were tried, but for those without room beside the one before."""
-    alphas = sorted({alpha for sweep in sweeps for alpha in sweep.alphas})
-    room = math.log(alphas[-1] / alphas[0]) / 12
-    ticks = alphas[:1]
-    for alpha in alphas[1:]:
-        if math.log(alpha / ticks[-1]) >= room:
-            ticks.append(alpha)
-    return ticks
+    """The alphas to write under the axis."""
+    return drawing.log_ticks({alpha for sweep in sweeps for alpha in sweep.alphas})
 
 
 def _alpha_axis(ax: Axes, ticks: Sequence[float]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,17 @@ def plain_numbers(axes: Axes, which: str) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axis.set_minor_formatter(NullFormatter())
+
+
+def log_ticks(values: Iterable[float]) -> list[float]:
+    """Choose what to write under a logarithmic axis: all values, but for those without room beside the one before."""
+    first, *others = sorted(values)
+    room = math.log(others[-1] / first) / 12 if others else 0.0
+    ticks = [first]
+    for value in others:
+        if math.log(value / ticks[-1]) >= room:
+            ticks.append(value)
+    return ticks
 
 
 def plotly(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from commands import bench, call
 
+from methods.capabilities import TITLES
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -26,6 +28,10 @@ def test_the_list_as_json_has_what_the_list_shows(
         assert " ".join(method.get("trains", method.get("unable")).split()) in shown
         for field, value in method.get("defaults", {}).items():
             assert value in (None, False) or f"{field}={value}" in shown
+    for title in TITLES:
+        assert title in shown or title.split()[0] in shown
+    [lora] = [method for method in described if method["name"] == "lora"]
+    assert lora["capabilities"]["Merges"] == "yes"
     assert "sweeps alpha over 8, 32, 128" in shown
     assert "learning_rate 1.581e-05..0.01581:log; alpha 8..128:log (alpha scales the update" in shown
 

@@ -109,6 +109,18 @@ FILES: dict[str, tuple[Callable[[Folders], list[str]], list[str]]] = {
     ),
     "one style": (lambda f: ["--data", str(f["texts"]), "--category", "songs"], ["one style only (cat)"]),
     "too large": (lambda f: ["--data", str(f["texts"]), "--train-size", "38"], ["--train-size 38", "from 3 to 37"]),
+    "a size twice": (
+        lambda f: ["--data", str(f["texts"]), "--train-size", "9,12,9"],
+        ["--train-size: 9 is given twice"],
+    ),
+    "no size": (
+        lambda f: ["--data", str(f["texts"]), "--train-size", "9,many"],
+        ["--train-size 9,many: expected whole numbers from 1 up"],
+    ),
+    "one size too large": (
+        lambda f: ["--model", str(f["gpt2"]), "--data", str(f["texts"]), "--train-size", "9,38"],
+        ["--train-size 38: there are 37 train passages", "from 3 to 37"],
+    ),
     "too small": (lambda f: ["--data", str(f["texts"]), "--train-size", "2"], ["--train-size 2", "from 3 to 37"]),
     "no such model": (lambda f: ["--model", str(f["work"] / "none")], ["--model", "none: no such file or folder"]),
     "a model of a name too long": (lambda f: ["--model", LONG], ["--model xxx", "can't be read: File name too long"]),

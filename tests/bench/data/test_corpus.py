@@ -133,6 +133,14 @@ def test_train_size_keeps_the_shares_and_leaves_the_rest_alone(corpus: Corpus) -
     assert positions == sorted(positions)
 
 
+def test_a_smaller_train_split_names_the_splits_that_it_is_drawn_from(corpus: Corpus) -> None:
+    assert corpus.drawn_from is None
+    assert corpus.select(train_size=50).drawn_from == corpus.fingerprint
+    assert corpus.select(train_size=50).select(train_size=20).drawn_from == corpus.fingerprint
+    whole = corpus.select(train_size=100)
+    assert (whole.drawn_from, whole.fingerprint) == (None, corpus.fingerprint)
+
+
 @settings(max_examples=30, deadline=None)
 @given(counts=st.lists(st.integers(1, 40), min_size=2, max_size=5), data=st.data())
 def test_train_size_is_met_exactly_with_every_style(counts: list[int], data: st.DataObject) -> None:

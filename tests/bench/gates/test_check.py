@@ -97,6 +97,7 @@ def test_an_installed_method_takes_part_in_everything(site: Path, gpt2: Path, te
 @pytest.mark.usefixtures("installed")
 def test_an_installed_method_is_checked(tmp_path: Path) -> None:
     kept = here("bench", "check", "scaled", cwd=tmp_path)
+    assert "nothing to merge" in kept.stdout
     assert (kept.returncode, kept.stdout.splitlines()[-1]) == (0, "scaled keeps every promise.")
     broken = here("bench", "check", "forgetful", cwd=tmp_path)
     assert broken.returncode == 1

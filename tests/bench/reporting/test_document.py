@@ -15,6 +15,7 @@ from bench.reporting.layout import Layout
 from bench.reporting.reading import reading
 from bench.stats.analysis import Shared
 from bench.store.files import Contents, Store
+from methods.capabilities import TITLES, described
 
 if TYPE_CHECKING:
     from bench.store.record import Record
@@ -73,6 +74,17 @@ def test_forgetting_has_a_column_where_a_record_tells_it(text: str) -> None:
     [(_, table)] = comparison(told)
     assert spreadsheet.render([("", table)]).splitlines()[0].endswith("Forgetting (nats)")
     assert "Forgetting" in latex.render([("", table)])
+
+
+def test_what_each_method_can_do_is_told_for_the_peft_of_its_runs(text: str) -> None:
+    section = _section(text, "What each method can do")
+    assert _row(section, "Method")[1:] == list(TITLES)
+    assert _row(section, "lora")[1:3] == [described("lora", "0.21.2")[name] for name in TITLES[:2]]
+    assert section.count("\n| lora ") == 1  # however many variants there are
+    other = _rendered(*(make_record(variant, changes={"environment.peft": "0.99.0"}) for variant in DEMO))
+    assert "What each method can do" not in other
+    mixed = _rendered(*STUDY, make_record(Variant("my_own", {}, 0.4)))
+    assert set(_row(_section(mixed, "What each method can do"), "my_own")[1:]) == {"unknown"}
 
 
 def test_a_pretrained_backbone_has_no_warning() -> None:
@@ -301,6 +313,7 @@ def test_the_sections_stand_in_the_order_in_which_a_reader_needs_them(store: Pat
         "Paired differences",
         "What failed",
         "Where it comes from",
+        "What each method can do",
     ]
 
 

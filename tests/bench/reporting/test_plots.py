@@ -109,8 +109,15 @@ def test_the_pareto_plot_knows_of_every_variant_what_a_reader_chooses_by(
     assert [name for name, variant in variants.items() if not variant["front"]] == ["frozen"]
     assert "frozen" not in demo["pareto"].alt
     lora = variants["lora alpha=32"]
-    assert lora["facets"] == {"family": ["lora-family"]}
-    assert found["facets"] == [{"name": "family", "title": "Family"}]
+    assert lora["facets"] == {
+        "family": ["lora-family"],
+        "merges": ["yes"],
+        "inference": ["slowed"],
+        "loads": ["yes"],
+        "quantised": ["yes"],
+        "layers": ["Linear", "Conv1D", "Embedding", "Conv2d"],
+    }
+    assert found["facets"][:2] == [{"name": "family", "title": "Family"}, {"name": "merges", "title": "Merges"}]
     assert {"alpha", "learning_rate"} <= set(found["hyperparameters"])
     assert "r" not in found["hyperparameters"]  # the same in all that have it
     assert lora["hyperparameters"]["alpha"] == 32

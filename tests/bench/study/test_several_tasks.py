@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
 from commands import call
 
@@ -71,6 +72,28 @@ def test_tasks_have_a_scratch_folder_each_and_are_named(
     assert taken[0].label == "some-texts · tiny-gpt2 · head seed=0"
     study.run(study.Request(("head",), data=str(texts), model=str(gpt2), device="cpu", dtype="fp32", baseline=False))
     assert taken[4].label == "head seed=0"  # with one task it goes without saying
+
+
+def test_each_train_size_is_a_task_with_the_same_test_passages(
+    texts: Path, gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    chosen = ["--methods", "head", "--seeds", "0", "--max-steps", "2", "--device", "cpu", "--dtype", "fp32"]
+    where = ["--model", str(gpt2), "--data", str(texts), "--results", "store", "--train-size", "10,37"]
+    assert call(monkeypatch, "run", *chosen, *where, "--dry-run") == 0
+    assert "2 tasks × 1 variants × 1 seeds = 2 runs" in capsys.readouterr().out
+    assert call(monkeypatch, "run", *chosen, *where) == 0
+    out = capsys.readouterr().out
+    assert "1/2 · some-texts, 10 train passages · tiny-gpt2 · head" in out
+    assert "2/2 · some-texts · tiny-gpt2 · head" in out
+    assert "Accuracy by train size" in out
+    store = Store(tmp_path / "store")
+    ten, whole = sorted(store.read().records, key=lambda run: run.data.sizes.train)
+    assert [run.data.sizes.train for run in (ten, whole)] == [10, 37]
+    assert (ten.data.drawn_from, whole.data.drawn_from) == (whole.data.fingerprint, None)
+    assert [run.data.baseline.passages for run in (ten, whole) if run.data.baseline] == [10, 37]
+    tested = [pd.read_parquet(store.folder / f"{run.uid}.parquet")["text_hash"] for run in (ten, whole)]
+    assert tested[0].equals(tested[1])
 
 
 def test_one_task_under_two_names_is_refused(tasks: Path, texts: Path, gpt2: Path) -> None:

@@ -112,6 +112,16 @@ def test_an_empty_file_asks_for_what_the_command_line_does_without_options(tmp_p
 
 
 @pytest.mark.usefixtures("there")
+def test_each_train_size_of_texts_meets_each_backbone(tmp_path: Path) -> None:
+    text = "data:\n  - source: reviews/\n    train_size: [100, 300]\n  - speeches.csv\nmodel: [gpt2, models/mine]"
+    found = [(one.data, one.train_size, one.model) for one in _requests(tmp_path, text)]
+    assert found == [
+        *(("reviews/", size, model) for size in (100, 300) for model in ("gpt2", "models/mine")),
+        *(("speeches.csv", None, model) for model in ("gpt2", "models/mine")),
+    ]
+
+
+@pytest.mark.usefixtures("there")
 def test_how_and_where_to_run_is_as_on_the_command_line_which_comes_on_top(tmp_path: Path) -> None:
     study = read(_write(tmp_path, WHOLE))
     engine = {"engine": "slurm", "workers": 3, "engine_set": ["partition=gpu", "time=60"]}
@@ -179,6 +189,11 @@ def test_what_tasks_may_differ_in_stands_in_the_file_only(tmp_path: Path, field:
         ("data:\n  source: a\n  splits:\n    trian: b\n    train: b", "4: data.splits.trian: no such key; did you"),
         ("data:\n  - a\n  - source: a", "3: data: it stands there twice"),
         ("seeds:\n  - 1\n  - 2\n  - 1", "4: seeds: it stands there twice"),
+        ("data:\n  source: a\n  train_size: [9, 12, 9]", "3: data.train_size: it stands there twice"),
+        (
+            "data:\n  source: a\n  train_size: [9, 0]",
+            "3: data.train_size: expected a whole number of at least 1, not 0",
+        ),
         ("seeds: -1", "1: seeds: expected a whole number of at least 0, not -1"),
         ("forgetting: 3", "1: forgetting: expected a file's name, or true or false, not 3"),
         ("jobs: 0", "1: jobs: expected a whole number of at least 1, or auto, not 0"),
