@@ -97,8 +97,9 @@ def attend(task: Task) -> Iterator[Waiting | Begun | Progress | Ended]:
                 if result is not None or time.monotonic() > looked + _POLL_S:
                     looked = time.monotonic()
                     neighbours = max(neighbours, machine.runs() - 1)
-                    for progress in news[-1:]:  # noqa: UP028  # Ray sends into it, which no list takes
-                        yield progress
+                    for number, progress in enumerate(news, start=1):
+                        if number == len(news) or progress.epoch is not None:
+                            yield progress
                     news.clear()
         finally:
             child.close()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from bench.job import Job
+    from bench.store.record import Epoch
 
 backbone.warm_up()
 
@@ -49,8 +50,8 @@ def main(job: Job, channel: Connection, output: Connection) -> None:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
 
-    def watch(phase: str, done: int, total: int, loss: float | None = None) -> None:
-        channel.send(Progress(phase, done, total, loss))
+    def watch(phase: str, done: int, total: int, loss: float | None = None, epoch: Epoch | None = None) -> None:
+        channel.send(Progress(phase, done, total, loss, epoch))
 
     try:
         channel.send(Run(job, watch).outcome(trained=lambda found: channel.send(Trained(found))))

@@ -16,6 +16,7 @@ from bench.spec import CORE, LARGEST_SEED, LearningRates, Variant, parse_sweeps,
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bench import tracking
     from bench.resume import Rerun
 
 
@@ -50,6 +51,7 @@ class Request:
     baseline: bool = True
     forgetting: Path | bool = True
     timing: bool = True
+    report_to: tuple[tracking.Name, ...] = ()
     engine: engine.Settings = field(default_factory=engine.settings)
 
     def variants(self, learning_rates: LearningRates | None = None) -> list[Variant]:

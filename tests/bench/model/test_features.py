@@ -29,7 +29,7 @@ TRAINING = TrainingSpec(epochs=2, batch_size=8, max_length=64, dtype="fp32", dev
 STYLES = 3
 
 
-def nobody(phase: str, done: int, total: int, loss: float | None = None) -> None:
+def nobody(phase: str, done: int, total: int, loss: float | None = None, epoch: object = None) -> None:
     pass
 
 
