@@ -21,7 +21,7 @@ Value = str | int | float | bool
 
 _FIGURES = ("parameters", "quality", "speed", "memory", "compute", "forgetting")
 """The parts of a record whose numbers a run found out."""
-_LEFT_OUT = {
+_LEFT_OUT: dict[str, Any] = {
     "checksum": True,
     "quality": {"epochs": True, "test": {"per_category", "per_style"}},
     "search": {"epochs"},
