@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED = "interrupted"
 """The status of a run that has no record, as the study was ended."""
+_NICE = 10
+"""Runs come first; but the lowest priority would keep it waiting for longer than it may, where they hold all cores."""
 _LAST_S = 50.0
 """So long the process has when its input has ended; then nobody may be there any more to end it."""
 
@@ -68,12 +70,13 @@ def tracker(name: str, store: Path) -> Tracker:
 
 def main() -> None:
     """Be the process of the tracker that the arguments name, for the store that they name."""
-    os.nice(19)
-    answers = os.fdopen(os.dup(1), "w")
-    with Path(os.devnull).open("w") as nowhere:  # what libraries print is no answer
+    os.nice(_NICE)
+    told, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
+    with Path(os.devnull).open("r+") as nowhere:  # what libraries print is no answer, and they ask nobody
+        os.dup2(nowhere.fileno(), 0)
         os.dup2(nowhere.fileno(), 1)
     messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(messages,), daemon=True).start()
+    threading.Thread(target=_listen, args=(told, messages), daemon=True).start()
     try:
         serve(tracker(sys.argv[1], Path(sys.argv[2])), messages, answers)
     except Exception as error:
@@ -99,8 +102,8 @@ def serve(to: Tracker, messages: queue.SimpleQueue[dict[str, Any] | None], answe
         to.end(run, INTERRUPTED, {}, {})
 
 
-def _listen(messages: queue.SimpleQueue[dict[str, Any] | None]) -> None:
-    for line in sys.stdin:
+def _listen(told: TextIO, messages: queue.SimpleQueue[dict[str, Any] | None]) -> None:
+    for line in told:
         messages.put(json.loads(line))
     messages.put(None)
     last = threading.Timer(_LAST_S, os.killpg, (0, signal.SIGKILL))

@@ -1,6 +1,6 @@
 """A tracker as the study sees it: it is told things, and nobody waits for it.
 
-A thread hands what is told to a process of the tracker's own, which has the lowest priority. Where that fails or
+A thread hands what is told to a process of the tracker's own, which comes after runs. Where that fails or
 doesn't answer, it is ended, and told nothing more.
 """
 
@@ -117,9 +117,10 @@ class Reporter:
         self._end()
 
     def _end(self) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
 
 class _Trouble(Exception):
