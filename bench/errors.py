@@ -7,11 +7,21 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 class UsageError(Exception):
     """A mistake in the arguments or the data, told in one or two plain lines; ends with exit code 2."""
+
+
+SHOWN = 5
+"""So many mistakes are told at once."""
+
+
+def together(mistakes: Sequence[str]) -> UsageError:
+    """Return an error that tells the first mistakes, a line each, and how many more there are."""
+    more = [f"and {len(mistakes) - SHOWN} more"] if len(mistakes) > SHOWN else []
+    return UsageError("\n".join([*mistakes[:SHOWN], *more]))
 
 
 @contextmanager

@@ -47,6 +47,11 @@ def renamed(chosen: Sequence[str]) -> str | None:
     return f"--methods {_FORMER_CORE} is now called --methods core" if _FORMER_CORE in chosen else None
 
 
+def is_name(name: str) -> bool:
+    """Return whether a method or a group is called so."""
+    return name in methods.names() or _is_group(name)
+
+
 def _is_group(name: str) -> bool:
     return name in ("all", "core", _FORMER_CORE) or (name not in methods.names() and name in methods.families())
 
@@ -142,6 +147,15 @@ class Variant(Spec):
         swept = set(methods.get(self.method).sweep)
         shown = {k: v for k, v in self.hyperparameters.items() if k in swept or v != defaults.get(k)}
         return " ".join([self.method, *(f"{key}={value}" for key, value in shown.items())])
+
+
+@dataclass(frozen=True)
+class Configured:
+    """A method with settings that were read from files: hyperparameters as JSON has them; others keep their default."""
+
+    method: str
+    values: Mapping[str, Any]
+    files: tuple[str, ...]
 
 
 class RangeSpec(Spec):
@@ -250,14 +264,34 @@ def variants(
 
     `learning_rates` stand in for the methods' own defaults.
     """
-    found = []
-    for name in chosen:
+    return [variant for variant, _ in unfolded(chosen, (), sweeps, learning_rates)]
+
+
+def unfolded(
+    chosen: Sequence[str],
+    configured: Sequence[Configured],
+    sweeps: Mapping[str, Mapping[str, Sequence[Any]]],
+    learning_rates: LearningRates,
+) -> list[tuple[Variant, tuple[str, ...]]]:
+    """Return each variant once, with the files that it was read from.
+
+    Sweeps take the place of what files say, as of a method's defaults; `learning_rates` don't.
+    """
+    asked = [
+        *((name, dict(methods.get(name).sweep), ()) for name in chosen),
+        *((one.method, {field: (value,) for field, value in one.values.items()}, one.files) for one in configured),
+    ]
+    found: dict[str, tuple[Variant, tuple[str, ...]]] = {}
+    for name, told, files in asked:
         method = methods.get(name)
-        grid = {**method.sweep, "learning_rate": (learning_rates.of(method),), **sweeps.get(name, {})}
+        rate = told.get("learning_rate", (learning_rates.of(method),))
+        grid = {**told, "learning_rate": rate, **sweeps.get(name, {})}
         for values in itertools.product(*grid.values()):
             built = method(**dict(zip(grid, values, strict=True)))
-            found.append(Variant(method=name, hyperparameters=built.hyperparameters()))
-    return found
+            variant = Variant(method=name, hyperparameters=built.hyperparameters())
+            _, before = found.get(repr(variant), (variant, ()))
+            found[repr(variant)] = variant, tuple(dict.fromkeys([*before, *files]))
+    return list(found.values())
 
 
 class Study(Spec):

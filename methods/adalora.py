@@ -38,6 +38,8 @@ class AdaLora(PeftMethod):
     searched: ClassVar[Mapping[str, Range]] = {"alpha": ALPHA}
     defaults_source: ClassVar[str] = "peft's defaults; alpha and schedule from peft's example and its comparison"
     identity_at_start: ClassVar[bool] = True
+    peft_type: ClassVar[str] = "ADALORA"
+    peft_names: ClassVar[Mapping[str, str]] = {"alpha": "lora_alpha", "targets": "target_modules"}
 
     init_r: Annotated[int, Field(ge=1, le=1024)] = 12
     target_r: Annotated[int, Field(ge=1, le=1024)] = 8
@@ -47,6 +49,11 @@ class AdaLora(PeftMethod):
     orth_reg_weight: Annotated[float, Field(ge=0)] = 0.5
     targets: Targets = None
     learning_rate: LearningRate = 1e-3
+
+    @classmethod
+    def of_length(cls, steps: int) -> dict[str, Any]:
+        """Return the schedule for so many steps."""
+        return {"total_step": steps, "tinit": round(0.04 * steps), "tfinal": round(0.1 * steps)}
 
     def config(self, model: PreTrainedModel, plan: Plan | None) -> PeftConfig:
         """Return peft's configuration with the schedule for the run's steps. Raises MethodError without a plan."""
@@ -62,9 +69,7 @@ class AdaLora(PeftMethod):
             beta1=self.beta1,
             beta2=self.beta2,
             orth_reg_weight=self.orth_reg_weight,
-            total_step=plan.steps,
-            tinit=round(0.04 * plan.steps),
-            tfinal=round(0.1 * plan.steps),
+            **self.of_length(plan.steps),
             target_modules=resolve_targets(self.name, model, self.targets, BY_ARCHITECTURE),
             **classification(model),
         )

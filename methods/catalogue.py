@@ -61,6 +61,12 @@ class Catalogue(BaseModel):
     peft: str
     types: Mapping[str, Mapping[str, Hyperparameter]]
     """Every type's hyperparameters."""
+    others: Mapping[str, Mapping[str, Any]]
+    """Every type's other fields but for those that all share, with peft's defaults as its files have them."""
+    options: Mapping[str, Mapping[str, Any]]
+    """The fields that make a method of a type, as peft's files have them."""
+    feedforward: tuple[str, ...]
+    """Layers that IA3 takes for the end of a feed-forward block in one architecture, and in none for another layer."""
     errors: Mapping[str, str]
     """What went wrong when a method was tried on a GPT-2 of the real one's width."""
     identities: tuple[str, ...]

@@ -40,7 +40,6 @@ class FromPeft(PeftMethod):
     """
 
     about: ClassVar[About]
-    peft_type: ClassVar[str]
 
     @property
     def prepended_tokens(self) -> int:
@@ -86,7 +85,7 @@ class FromPeft(PeftMethod):
         targets = self._values(model).get("target_modules", ())
         for name, fit in self.about.fits.items():
             value, most = getattr(self, name), fit.most(model, targets)
-            if value is not None and not fit.serves(value, most):
+            if value and not fit.serves(value, most):  # 0 leaves it to another field, as OFT's r
                 return f"{self.name}.{name}={value} doesn't fit the layers of {type(model).__name__}: at most {most}"
         return ""
 
@@ -169,7 +168,7 @@ def names() -> list[str]:
 
 
 @cache
-def get(name: str) -> type[PeftMethod]:
+def get(name: str) -> type[FromPeft]:
     """Return the method of that name, which is one of `names`."""
     return _class(name, catalogue())
 
@@ -180,7 +179,7 @@ def unable() -> dict[str, str]:
     return {**{name: f"peft {found.peft}: {why}" for name, why in found.errors.items()}, **UNABLE}
 
 
-def methods_of(found: Catalogue) -> dict[str, type[PeftMethod]]:
+def methods_of(found: Catalogue) -> dict[str, type[FromPeft]]:
     """Return a method for each type and variant in the catalogue that isn't known to need more than it can be given."""
     return {name: _class(name, found) for name in _candidates(found)}
 
@@ -201,7 +200,7 @@ def _unknown(name: str) -> About:
     )
 
 
-def _class(name: str, found: Catalogue) -> type[PeftMethod]:
+def _class(name: str, found: Catalogue) -> type[FromPeft]:
     about = ABOUT.get(name) or _unknown(name)
     peft_type = about.peft_type or name.upper()
     fields = {field: _field(field, about, known) for field, known in found.types[peft_type.lower()].items()}

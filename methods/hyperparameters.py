@@ -70,16 +70,17 @@ def _explain_one(
     allowed = _one_line(message) if kind == "value_error" else f"it must be {_allowed_values(fields, field)}"
     if kind == "missing":
         return f"{name}.{field} isn't given: {allowed}"
-    return f"{name}.{field}={_shown(values.get(field))} isn't allowed: {allowed}"
+    return f"{name}.{field}={shown(values.get(field))} isn't allowed: {allowed}"
 
 
 def _one_line(message: str) -> str:
     return " ".join(message.removeprefix("Value error, ").split())
 
 
-def _shown(value: object) -> str:
-    shown = " ".join(repr(value).split())
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+def shown(value: object) -> str:
+    """Return a value in one line, cut where it is long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _allowed_values(fields: type[BaseModel], field: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003  (pydantic resolves the annotations of a class when it makes it)
 from typing import TYPE_CHECKING, ClassVar
 
 from methods.base import LearningRate  # noqa: TC001
 from methods.peft_method import PeftMethod, classification
 from methods.registry import register
-from methods.targets import Targets, resolve_targets
+from methods.targets import Targets, matches, resolve_targets
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -29,6 +30,8 @@ class IA3(PeftMethod):
     family: ClassVar[str] = "scaling"
     learning_rate_source: ClassVar[str] = "the paper's for T-Few (its section 3.6)"
     identity_at_start: ClassVar[bool] = True
+    peft_type: ClassVar[str] = "IA3"
+    peft_names: ClassVar[Mapping[str, str]] = {"targets": "target_modules"}
 
     targets: Targets = None
     learning_rate: LearningRate = 3e-3
@@ -43,6 +46,6 @@ class IA3(PeftMethod):
         feedforward = FEEDFORWARD.get(model.config.model_type, [])
         return IA3Config(
             target_modules=targets,
-            feedforward_modules=[target for target in targets if target in feedforward],
+            feedforward_modules=[target for target in targets if any(matches(target, end) for end in feedforward)],
             **classification(model),
         )

@@ -35,6 +35,12 @@ class Lora(PeftMethod):
     sweep: ClassVar[Mapping[str, tuple[Any, ...]]] = {"alpha": (8, 32, 128)}
     searched: ClassVar[Mapping[str, Range]] = {"alpha": ALPHA}
     identity_at_start: ClassVar[bool] = True
+    peft_type: ClassVar[str] = "LORA"
+    peft_names: ClassVar[Mapping[str, str]] = {
+        "alpha": "lora_alpha",
+        "dropout": "lora_dropout",
+        "targets": "target_modules",
+    }
 
     r: Annotated[int, Field(ge=1, le=1024)] = 8
     alpha: Annotated[int, Field(ge=1, le=65536)] = 32

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import warnings
 from abc import abstractmethod
+from collections.abc import Mapping  # noqa: TC003  (pydantic resolves the annotations of a class when it makes it)
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import cache
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from methods.base import Method, Plan
 from methods.errors import MethodError
@@ -83,6 +84,16 @@ def _asking() -> list[tuple[ModuleType, str]]:
 
 class PeftMethod(Method):
     """A method that is a peft configuration: it only says how to make one."""
+
+    peft_type: ClassVar[str] = ""
+    """peft's name of the type; "" for a method that isn't to be read from and written to peft's files."""
+    peft_names: ClassVar[Mapping[str, str]] = {}
+    """What peft calls the hyperparameters that have another name here."""
+
+    @classmethod
+    def of_length(cls, steps: int) -> dict[str, Any]:
+        """Return those of the configuration's fields that a run's length decides."""
+        return {}
 
     @abstractmethod
     def config(self, model: PreTrainedModel, plan: Plan | None) -> PeftConfig:

@@ -35,6 +35,8 @@ class Prefix(PeftMethod):
     family: ClassVar[str] = "prompts"
     learning_rate_source: ClassVar[str] = "P-Tuning v2's published scripts for BERT on BoolQ and RoBERTa on RTE"
     searched: ClassVar[Mapping[str, Range]] = {"tokens": TOKENS}
+    peft_type: ClassVar[str] = "PREFIX_TUNING"
+    peft_names: ClassVar[Mapping[str, str]] = {"tokens": "num_virtual_tokens"}
 
     tokens: Annotated[int, Field(ge=1, le=4096)] = 20
     learning_rate: LearningRate = 5e-3

@@ -16,6 +16,7 @@ import peft
 import torch
 from peft import PeftConfig, PeftModel, PromptLearningConfig
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from peft.utils.constants import TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING
 
 from methods import adapters, contract, from_peft
 from methods.catalogue import KINDS, Catalogue, Hyperparameter
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
+    from methods.from_peft import FromPeft
     from methods.peft_method import PeftMethod
 
 SHARED = {field.name for field in dataclasses.fields(PeftConfig)} | {"modules_to_save"}
@@ -45,7 +47,18 @@ NAMES = {"int": "integer", "float": "number", "bool": "boolean", "str": "string"
 def survey() -> Catalogue:
     """Return what the installed peft has, each method tried."""
     found = {kind.value.lower(): hyperparameters(config) for kind, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
-    untried = Catalogue(peft=peft.__version__, types=found, errors={}, identities=(), movers=(), linear_only=())
+    untried = Catalogue(
+        peft=peft.__version__,
+        types=found,
+        others={kind.value.lower(): others(config) for kind, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()},
+        options={},
+        feedforward=feedforward(),
+        errors={},
+        identities=(),
+        movers=(),
+        linear_only=(),
+    )
+    made = {name: options(method) for name, method in from_peft.methods_of(untried).items() if method.about.options}
     errors: dict[str, str] = {}
     true: dict[str, list[str]] = {"identities": [], "movers": [], "linear_only": []}
     for name, method in from_peft.methods_of(untried).items():
@@ -57,7 +70,9 @@ def survey() -> Catalogue:
             continue
         for fact in facts:
             true[fact].append(name)
-    return untried.model_copy(update={"errors": errors, **{fact: tuple(of) for fact, of in true.items()}})
+    return untried.model_copy(
+        update={"options": made, "errors": errors, **{fact: tuple(of) for fact, of in true.items()}}
+    )
 
 
 @contextlib.contextmanager
@@ -84,13 +99,34 @@ def hyperparameters(config: type[PeftConfig]) -> dict[str, Hyperparameter]:
     return found
 
 
+def others(config: type[PeftConfig]) -> dict[str, Any]:
+    """Return what a file of such a configuration has beside that, with peft's defaults."""
+    known = SHARED | hyperparameters(config).keys()
+    found = {field.name: _initial(field) for field in dataclasses.fields(config) if field.name not in known}
+    return {name: value for name, value in found.items() if value is None or isinstance(value, str | bool | int | dict)}
+
+
+def options(method: type[FromPeft]) -> dict[str, Any]:
+    """Return the fields that make a method of its type, with all that peft's files say of them."""
+    made = PEFT_TYPE_TO_CONFIG_MAPPING[peft.PeftType(method.peft_type)](**method.about.options).to_dict()
+    return {name: made[name] for name in method.about.options}
+
+
+def feedforward() -> tuple[str, ...]:
+    """Return the names of layers that end a feed-forward block wherever a model has them."""
+    names = {name for of in TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING.values() for name in of}
+    return tuple(sorted(name for name in names if not any(other.endswith(f".{name}") for other in names)))
+
+
 def _default(field: dataclasses.Field[Any]) -> Any:  # noqa: ANN401
     """Return peft's default as JSON has it; None where it is something else."""
-    value = field.default
-    if field.default_factory is not dataclasses.MISSING:
-        value = field.default_factory()
-    value = value.value if isinstance(value, enum.Enum) else value
+    value = _initial(field)
     return value if isinstance(value, str | bool | int | float) else None
+
+
+def _initial(field: dataclasses.Field[Any]) -> Any:  # noqa: ANN401
+    value = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    return value.value if isinstance(value, enum.Enum) else value
 
 
 def _kinds(annotation: Any) -> tuple[list[str], list[str]]:  # noqa: ANN401

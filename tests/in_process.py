@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,10 @@ class Prepared:
 
 
 def prepared(model: Path, texts: Path, scratch: Path, **changes: Any) -> Prepared:
-    """Tokenise the texts as a study does; `changes` are to the training's settings."""
+    """Tokenise the texts as a study does; `changes` are to the training's settings.
+
+    Each measured phase begins with a collection of garbage, which passes over what the libraries have made until then.
+    """
     training = TRAINING.model_copy(update=changes)
     ref, corpus = backbone.local(model), load_local(texts)
     scratch.mkdir(exist_ok=True)
@@ -63,6 +67,8 @@ def prepared(model: Path, texts: Path, scratch: Path, **changes: Any) -> Prepare
         HeldOut.of(held_out.read(held_out.EVERYDAY), tokenizer).save(scratch)
     corpus.frames["test"].assign(text_hash="").reindex(columns=EXAMPLE_COLUMNS).to_parquet(examples_path(scratch))
     data = DataRef(name="texts", source="local", revision=None, fingerprint=corpus.fingerprint)
+    gc.collect()
+    gc.freeze()
     return Prepared(ref, data, training, scratch)
 
 

@@ -4,10 +4,10 @@ Commands are the lines of blocks fenced as bash or console (there, those that be
 between single backticks and begins as one. Each must follow one of these rules, or its test fails:
 
 - `python -m bench run …` is run with --dry-run, which checks all that is said of methods, sweeps and options; a study
-  file that it names is there, as `bench init` writes it;
+  file that it names is there, as `bench init` writes it, and so are peft's files;
 - `python -m bench budget` is a gate of `.ci/run`, which runs it;
-- `python -m bench publish …` and `merge …` are run as they are, the stores that they name being there; to the Hub, the
-  command says that it can't be reached once the folder is there;
+- `python -m bench publish …`, `merge …` and `export …` are run as they are, the stores that they name being there; to
+  the Hub, the command says that it can't be reached once the folder is there;
 - `python -m bench …` else, and `python report.py …`, are run as they are, the stores that they name being there;
 - `make TARGET NAME=…` names a target and variables that exist;
 - what only moves about a shell (`cd`, `source`, `git clone`, `pip install`) is taken as it is.
@@ -22,12 +22,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import peft
 import pytest
 from commands import ROOT, add_package, call, here
 from record_factory import DEMO, build_store
 from small import write_texts
 
 import methods
+from bench.spec import is_name
 from methods import contract
 from methods.registry import _registered
 
@@ -112,10 +114,11 @@ def test_a_command_works_as_it_is_shown(
         request.getfixturevalue("readmes_method")
         for file in (word for word in words if word.endswith(".yaml")):
             assert call(monkeypatch, "init", file) == 0
+        _configure(words)
         assert call(monkeypatch, *words[3:], "--dry-run") == 0
     elif words == ["python", "-m", "bench", "budget"]:
         assert "-m bench budget\n" in (ROOT / ".ci/run").read_text("utf-8")
-    elif words[:3] == ["python", "-m", "bench"] and words[3] in ("publish", "merge"):
+    elif words[:3] == ["python", "-m", "bench"] and words[3] in ("publish", "merge", "export"):
         _share(monkeypatch, words[3:])
     elif words[:3] == ["python", "-m", "bench"]:
         request.getfixturevalue("readmes_method")
@@ -126,6 +129,13 @@ def test_a_command_works_as_it_is_shown(
         _target(words[1:])
     else:
         assert command.startswith(SHELL), "no rule says how to check this command"
+
+
+def _configure(words: list[str]) -> None:
+    """Put peft's files where the command names them: among its methods, what isn't one or a group of them."""
+    chosen = words[words.index("--methods") + 1].split(",") if "--methods" in words else []
+    for path in (Path(name) for name in chosen if not is_name(name)):
+        peft.LoraConfig().save_pretrained(path.parent if path.suffix else path / "default")
 
 
 def _report(arguments: list[str]) -> None:

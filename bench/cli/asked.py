@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bench import console
 from bench.cli import values
 from bench.errors import UsageError
-from bench.spec import expand, renamed
+from bench.spec import renamed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,10 +29,11 @@ _KEYS = {"chosen": "methods", "no_forgetting": "forgetting"}
 
 def request(given: Mapping[str, Any]) -> study.Request:
     """Return what was asked for by the parameters, by name, that `run` and `tune` have in common."""
-    from bench import study, tracking
+    from bench import configured, study, tracking
     from bench.execution import engine, slots
 
     chosen = values.names(given["chosen"]) or ()
+    found = configured.choose(chosen)
     if hint := renamed(chosen):
         console.say(hint)
     if given["forgetting"] and given["no_forgetting"]:
@@ -40,7 +41,8 @@ def request(given: Mapping[str, Any]) -> study.Request:
     reading = (given[name] for name in ("text", "label", "group", "document", "splits", "sample"))
     return study.Request(
         **{name: given[name] for name in _AS_GIVEN},
-        methods=expand(chosen),
+        methods=found.methods,
+        configured=found.configured,
         settings=tuple(given.get("settings") or ()),
         seeds=values.seeds(given["seeds"]),
         categories=values.names(given["category"]),
@@ -73,6 +75,8 @@ def study_file(path: Path | None) -> studyfile.Study | None:
 
 def requests(found: studyfile.Study | None, given: Mapping[str, Any], typed: set[str]) -> list[study.Request]:
     """Return what a study file asks for, with what the command line says on top; without a file that alone."""
-    if found is None:
-        return [request(given)]
-    return found.requests(request({**given, **found.options(typed)}), typed)
+    asked = [request(given)] if found is None else found.requests(request({**given, **found.options(typed)}), typed)
+    for one in asked[0].configured:
+        if len(one.files) > 1:
+            console.say(f"The same settings, so one variant: {', '.join(one.files)}")
+    return asked

@@ -27,7 +27,13 @@ StudyFile = Annotated[
     Path | None, typer.Argument(metavar="[STUDY.yaml]", help="A study file, for several data sets or backbones.")
 ]
 Methods = Annotated[
-    str, _compare("--methods", metavar="NAME,…", help="Methods or groups of methods: core, all, or a family.")
+    str,
+    _compare(
+        "--methods",
+        metavar="NAME|PATH,…",
+        help="Methods or groups of methods: core, all, or a family. Also peft's adapter_config.json, or a folder with "
+        "such files.",
+    ),
 ]
 Settings = Annotated[
     list[str] | None,

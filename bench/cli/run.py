@@ -18,6 +18,8 @@ python -m bench run --methods lora --set lora.alpha=8,32,128 --set lora.r=4,8 --
 
 python -m bench run --preset demo --methods all --jobs auto
 
+python -m bench run --methods lora,experiments/rank32/adapter_config.json,experiments/more --dry-run
+
 python -m bench run --preset demo --engine slurm --workers 8 --engine-set partition=gpu --engine-set time=60
 
 python -m bench run --data my-texts/ --category speech,novel --epochs 5
@@ -81,7 +83,7 @@ def run(
     requests = asked.requests(asked.study_file(file), given, asked.typed_keys(ctx))
     if dry_run:
         tasks = [f"{one.data or 'the preset’s texts'} · {one.model or 'its backbone'}" for one in requests]
-        console.grid(requests[0].variants(), requests[0].seeds, tasks)
+        console.grid(requests[0].unfolded(), requests[0].seeds, tasks)
         if found := study.estimate(*requests):
             console.estimate(found)
         return

@@ -1,4 +1,4 @@
-"""`bench publish` and `bench merge`: results for others, and those of others."""
+"""`bench publish`, `bench merge` and `bench export`: results for others, and those of others."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +17,13 @@ python -m bench publish results/demo --to hub:ORG/NAME --anonymous
 MERGE_EXAMPLES = """Example:
 
 python -m bench merge results/demo shared/theirs -o results/both
+"""
+
+EXPORT_EXAMPLES = """Example, and how such a folder is run:
+
+python -m bench export results/demo --peft configurations
+
+python -m bench run --methods configurations --preset demo
 """
 
 
@@ -60,6 +67,23 @@ def merge(
         merged = merging.merge(stores, output, keep_first=keep_first)
     _tell_left_out(merged.left_out)
     console.say(f"{output} has {merged.runs} runs, {merged.added} of them new; `python report.py {output}` shows them")
+
+
+def export(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The store, or a folder that was published.")],
+    peft: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write.")],
+) -> None:
+    """Write each variant of a store as peft's adapter_config.json, in a folder of its own.
+
+    `bench run --methods DIR` runs the same variants again.
+    """
+    from bench.sharing import export as exporting
+
+    done = exporting.export(store, peft)
+    _tell_left_out(done.unreadable)
+    for why in dict.fromkeys(done.left_out.values()):
+        console.say(f"Left out: {', '.join(sorted(name for name, of in done.left_out.items() if of == why))}: {why}")
+    console.say(f"{done.variants} configurations are in {peft}")
 
 
 def _tell_left_out(files: tuple[tuple[Path, str], ...]) -> None:

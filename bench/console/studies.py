@@ -26,14 +26,18 @@ if TYPE_CHECKING:
     from bench.store.speeds import Estimate
 
 
-def grid(variants: Sequence[Variant], seeds: Sequence[int], tasks: Sequence[str] = ("",)) -> None:
-    """Print what a study would run, on each of several tasks."""
+def grid(variants: Sequence[tuple[Variant, Sequence[str]]], seeds: Sequence[int], tasks: Sequence[str] = ("",)) -> None:
+    """Print what a study would run, on each of several tasks; of each variant, the files that it was read from."""
     table = Table(box=None, pad_edge=False, header_style="bold")
+    read = any(files for _, files in variants)
     for name in ("method", "hyperparameters", "seeds"):
         table.add_column(name)
-    for variant in variants:
+    if read:
+        table.add_column("from", overflow="fold")
+    for variant, files in variants:
         hyperparameters = ", ".join(f"{key}={value}" for key, value in variant.hyperparameters.items())
-        table.add_row(variant.method, Text(clean(hyperparameters)), ", ".join(map(str, seeds)))
+        origin = [Text(clean(", ".join(files)))] if read else []
+        table.add_row(variant.method, Text(clean(hyperparameters)), ", ".join(map(str, seeds)), *origin)
     console = terminal()
     console.print(table)
     runs = f"{len(variants)} variants × {len(seeds)} seeds = {len(tasks) * len(variants) * len(seeds)} runs"

@@ -185,6 +185,18 @@ def contents(ref: BackboneRef) -> Contents:
     return Contents(prefix, _new_parts(ref, model, missing), _vocabulary(model))
 
 
+def outline(ref: BackboneRef) -> PreTrainedModel:
+    """Return the model as `load` would, but without weights: its layers have names and sizes, and compute nothing."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    from methods.conv1d import to_linear
+
+    with quiet(), torch.device("meta"):
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(_config(ref, 2))
+    return to_linear(model)
+
+
 def _vocabulary(model: PreTrainedModel) -> int | None:
     try:
         return len(model.get_input_embeddings().get_parameter("weight"))

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from bench import console
 from bench.data import SPLITS, held_out, tokenise
-from bench.errors import UsageError
+from bench.errors import UsageError, together
 from bench.model import backbone
 from bench.sources import resolve
 from bench.spec import DataRef, Study, TrainingSpec
 from bench.store.files import Store
+from methods import MethodError, Plan
+from methods.peft_method import PeftMethod
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from bench.data import Corpus
     from bench.data.frames import Split
     from bench.sources import Sources
-    from bench.spec import RunSpec, Variant
+    from bench.spec import BackboneRef, RunSpec, Variant
     from bench.study.request import Request
 
 
@@ -94,7 +96,9 @@ def prepare(
     corpus = sources.corpus
     if corpus.notes:
         warn(f"The texts of {corpus.name}", "\n".join(corpus.notes))
-    chosen = request.variants(sources.learning_rates)
+    unfolded = request.unfolded(sources.learning_rates)
+    _check_layers(sources.backbone, unfolded)
+    chosen = [variant for variant, _ in unfolded]
     training = TrainingSpec(
         epochs=request.epochs or sources.defaults.epochs,
         max_steps=request.max_steps,
@@ -127,6 +131,23 @@ def look(request: Request) -> tuple[Corpus, dict[Split, NDArray[np.int64]]]:
     with console.progress("tokenising") as watch:
         splits = tokenise(sources.corpus, backbone.tokenizer(sources.backbone), None, watch)
     return sources.corpus, {split: getattr(splits, split).lengths for split in SPLITS}
+
+
+def _check_layers(ref: BackboneRef, unfolded: Sequence[tuple[Variant, Sequence[str]]]) -> None:
+    """Refuse files that name layers which the backbone lacks: they were made for another one, as likely as not."""
+    read = [
+        (method, files[0]) for variant, files in unfolded if files and isinstance(method := variant.build(), PeftMethod)
+    ]
+    if not read:
+        return
+    model, wrong = backbone.outline(ref), []
+    for method, file in read:
+        try:
+            method.config(model, Plan(epochs=1, steps=1000))
+        except MethodError as error:
+            wrong.append(f"{file}: {error}")
+    if wrong:
+        raise together(wrong)
 
 
 def _make(option: str, folder: Path) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import methods
 from bench.data import DataOptions
 from bench.errors import UsageError
 from bench.execution import engine
 from bench.sources import PRESETS
-from bench.spec import CORE, LARGEST_SEED, LearningRates, Variant, parse_sweeps, variants
+from bench.spec import CORE, LARGEST_SEED, Configured, LearningRates, Variant, parse_sweeps, unfolded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 class Request:
     """What was asked for; None leaves the choice to the preset.
 
+    `configured` are methods with the settings of files, beside `methods`.
     `forgetting` is a file with the text that it is measured by; True takes the project's own, False none.
     """
 
     methods: tuple[str, ...] = CORE
+    configured: tuple[Configured, ...] = ()
     settings: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
     preset: Literal["full", "demo"] | None = None
@@ -59,12 +61,17 @@ class Request:
 
         `learning_rates` are the preset's; without a backbone at hand, those that the preset named here would use.
         """
+        return [variant for variant, _ in self.unfolded(learning_rates)]
+
+    def unfolded(self, learning_rates: LearningRates | None = None) -> list[tuple[Variant, tuple[str, ...]]]:
+        """Do likewise, and tell of each variant which files it was read from."""
         if learning_rates is None:
             learning_rates = PRESETS[self.preset].learning_rates if self.preset and not self.model else LearningRates()
-        for what, values in (("--methods", self.methods), ("--seeds", self.seeds)):
+        for what, values in (("--methods", (*self.methods, *self.configured)), ("--seeds", self.seeds)):
             if not values:
                 raise UsageError(f"{what} is empty; leave it out for the default")
-            repeated = [str(value) for value, count in Counter(values).items() if count > 1]
+        for what, given in (("--methods", self.methods), ("--seeds", self.seeds)):
+            repeated = [str(value) for value, count in Counter[Any](given).items() if count > 1]
             if repeated:
                 raise UsageError(f"{what}: {', '.join(repeated)} is given twice")
         for seed in self.seeds:
@@ -72,4 +79,5 @@ class Request:
                 raise UsageError(f"--seeds {seed}: a seed is a whole number from 0 to {LARGEST_SEED}")
         for name in self.methods:
             methods.get(name)
-        return variants(self.methods, parse_sweeps(self.settings, self.methods), learning_rates)
+        known = list(dict.fromkeys([*self.methods, *(one.method for one in self.configured)]))
+        return unfolded(self.methods, self.configured, parse_sweeps(self.settings, known), learning_rates)

@@ -11,10 +11,11 @@ import yaml
 from pydantic import ValidationError
 
 import methods
+from bench.configured import Chosen, choose
 from bench.data import DataOptions
-from bench.errors import UsageError
+from bench.errors import UsageError, together
 from bench.sources import existing, local_texts
-from bench.spec import CORE, expand, parse_sweeps
+from bench.spec import CORE, parse_sweeps
 from bench.stats import written
 from bench.studyfile.schema import Part, Searching, SplitSources, StudyFile, Texts
 from bench.tuning.spaces import spaces
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
     from bench.study import Request
 
-SHOWN = 5
-"""So many mistakes are told at once."""
 COMPARED = (
     *("data", "model", "preset", "text", "label", "group", "document", "splits", "sample", "category", "train_size"),
 )
@@ -75,13 +74,15 @@ class Study:
                 option = f"--{key.replace('_', '-')}"
                 raise UsageError(f"{option} goes into {self.path}, or on a command line without it")
         told = self.told
-        chosen = expand(told.methods) if told.methods and "methods" not in given else asked.methods
+        stated = choose(told.methods) if told.methods and "methods" not in given else None
+        chosen = stated or Chosen(asked.methods, asked.configured)
         whole = replace(
             asked,
             **self._stated(given),
-            methods=chosen,
+            methods=chosen.methods,
+            configured=chosen.configured,
             seeds=tuple(told.seeds) if told.seeds and "seeds" not in given else asked.seeds,
-            settings=self._settings(asked.settings, chosen),
+            settings=self._settings(asked.settings, chosen.names),
         )
         return [
             replace(
@@ -174,8 +175,7 @@ class _Lines:
         found = sorted((self._line(place), f"{_written_place(place)}{why}") for place, why in mistakes)
         said = [f"{self.path}:{line}: {what}" for line, what in found]
         if said:
-            more = [f"and {len(said) - SHOWN} more"] if len(said) > SHOWN else []
-            raise UsageError("\n".join([*said[:SHOWN], *more]))
+            raise together(said)
 
     def place(self, place: Sequence[str | int]) -> str:
         """Name the file, the line and the key."""
@@ -282,7 +282,12 @@ def _mistakes(told: StudyFile) -> Iterable[tuple[Sequence[str | int], str]]:
             yield (key, number), str(error).removeprefix(f"--{key} ")
     known: list[str] = []
     for number, name in enumerate(told.methods or CORE):
-        for member in expand([name]):
+        try:
+            members = choose([name]).names
+        except UsageError as error:
+            yield ("methods", number), "; ".join(str(error).removeprefix("--methods ").splitlines())
+            continue
+        for member in members:
             try:
                 methods.get(member)
                 known.append(member)

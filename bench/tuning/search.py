@@ -59,6 +59,9 @@ class Tuning:
 
     def spaces(self) -> dict[str, Space]:
         """Return each method's space. Raises UsageError for what is wrong with what was asked for, before any run."""
+        if self.request.configured:
+            named = ", ".join(dict.fromkeys(one.method for one in self.request.configured))
+            raise UsageError(f"bench tune searches the settings of methods, so it takes no file of them; name {named}")
         self.request.variants()
         if self.select_metric not in METRICS:
             near = did_you_mean(self.select_metric, list(METRICS))

@@ -6,7 +6,6 @@ make matrix writes docs/matrix.md; or PYTHONPATH=.:tests python tests/matrix/tab
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import re
 import sys
@@ -49,8 +48,6 @@ def column(architecture: str, precision: str, names: list[str]) -> dict[Cell, st
         model = save_model(architecture, Path(folder) / architecture)
         texts = write_texts(Path(folder) / "texts")
         study = prepared(model, texts, Path(folder) / "scratch", dtype=precision, **FEWEST)
-        gc.collect()
-        gc.freeze()  # each measured phase begins with a collection
         found = {}
         for name in names:
             try:

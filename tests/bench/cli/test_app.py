@@ -35,10 +35,17 @@ def test_the_help_names_every_option(monkeypatch: pytest.MonkeyPatch, capsys: py
 
 @pytest.mark.parametrize(
     "arguments",
-    [["run", "--dry-run"], ["list"], ["list", "--json"], ["run", "--preset", "demo", "--data", "{}", "--dry-run"]],
+    [
+        ["run", "--dry-run"],
+        ["run", "--methods", "head,./peft.json", "--dry-run"],
+        ["list"],
+        ["list", "--json"],
+        ["run", "--preset", "demo", "--data", "{}", "--dry-run"],
+    ],
 )
 def test_what_computes_nothing_does_not_wait_for_torch(arguments: list[str], texts: Path, tmp_path: Path) -> None:
     arguments = [argument.format(texts) for argument in arguments]
+    (tmp_path / "peft.json").write_text('{"peft_type": "LORA", "use_dora": true}')
     code = (
         "import sys\nfrom bench import cli\n"
         f"sys.argv = ['bench', *{arguments!r}]\n"

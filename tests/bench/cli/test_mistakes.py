@@ -52,6 +52,11 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
     "unknown method": (["run", "--methods", "lorra"], ["no method 'lorra'", "did you mean 'lora'?"]),
     "no method": (["run", "--methods", ","], ["--methods is empty"]),
     "repeated method": (["run", "--methods", "lora,ia3,lora"], ["--methods: lora is given twice"]),
+    "no file of peft's": (
+        ["run", "--methods", "lora,nowhere/adapter_config.json"],
+        ["nowhere/adapter_config.json: can't be read: No such file"],
+    ),
+    "no store to export": (["export", "nowhere", "--peft", "out"], ["nowhere: there is no such store"]),
     "unknown field": (
         ["run", "--set", "lora.alhpa=8"],
         ["lora has no hyperparameter 'alhpa'", "did you mean 'alpha'?"],
