@@ -207,8 +207,8 @@ class Execution:
         """
         borrowed = bool(outcome.speed.features_reused) and self._disturbed
         whole = run.job.threads == self._alone.threads
-        worth = {"exclusive": not run.neighbours and not borrowed and whole, "neighbours": run.neighbours}
-        return outcome.speed.model_copy(update={**worth, "threads": run.job.threads})
+        exclusive = not run.neighbours and not borrowed and whole
+        return outcome.speed.taken(exclusive=exclusive, neighbours=run.neighbours, threads=run.job.threads)
 
     def _keep(self, run: _Running, result: Outcome | Failure) -> None:
         if isinstance(result, Outcome):

@@ -108,8 +108,8 @@ def attend(task: Task) -> Iterator[Waiting | Begun | Progress | Ended]:
         time.sleep(_DYING_S)
     if isinstance(result, Outcome):
         alone = not neighbours and not result.speed.features_reused and assigned >= _all_cpus()
-        worth = {"exclusive": alone, "neighbours": neighbours, "threads": threads}
-        result = result.model_copy(update={"speed": result.speed.model_copy(update=worth)})
+        speed = result.speed.taken(exclusive=alone, neighbours=neighbours, threads=threads)
+        result = result.model_copy(update={"speed": speed})
         yield Ended(result, created, wall_s, _taken(job))
     else:
         yield Ended(result, created, wall_s, {})

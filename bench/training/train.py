@@ -57,7 +57,10 @@ class Keeper(Protocol):
 
 @dataclass
 class Fit:
-    """What training did and what it cost; one entry a step in the lists. `fit_s` is what a method's own `fit` took."""
+    """What training did and what it cost; one entry a step in the lists, but in `joules` one a stretch of training.
+
+    `fit_s` is what a method's own `fit` took.
+    """
 
     epochs: list[Epoch] = field(default_factory=list)
     fit_s: float = 0.0
@@ -67,6 +70,7 @@ class Fit:
     slots: int = 0
     peak_bytes: int | None = None
     reserved_bytes: int | None = None
+    joules: list[float | None] = field(default_factory=list)
 
     @property
     def padding_share(self) -> float | None:
@@ -74,7 +78,8 @@ class Fit:
         return 1 - sum(self.tokens) / self.slots if self.slots else None
 
     def charge(self, cost: measure.Phase) -> None:
-        """Take in the memory of one stretch of training."""
+        """Take in the memory and the energy of one stretch of training."""
+        self.joules.append(cost.joules)
         self.peak_bytes = max(self.peak_bytes or 0, cost.peak_bytes)
         if cost.reserved_bytes is not None:
             self.reserved_bytes = max(self.reserved_bytes or 0, cost.reserved_bytes)

@@ -15,7 +15,7 @@ from bench.reporting.model import Picture
 from bench.reporting.plots import drawing
 from bench.reporting.plots.labels import OFFSETS, Label, put_labels
 from bench.reporting.plots.view import folded, safe
-from bench.reporting.text import count, duration, nats, per_second, score, size
+from bench.reporting.text import count, duration, joules, nats, per_second, score, size
 from bench.reporting.words import BASELINE
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ AXES = {
     "train_s": Axis("Training time", duration, (("s", 1), ("min", 60), ("h", 3600))),
     "eval_tokens_per_s": Axis("Inference speed", lambda value: f"{per_second(value)} tokens/s", (("tokens/s", 1),)),
     "forgetting": Axis("Forgetting", lambda value: f"{nats(value)} nats a token", (("nats a token", 1),), signed=True),
+    "train_joules": Axis("Training energy", joules, (("J", 1), ("kJ", 1e3), ("MJ", 1e6))),
 }
 
 

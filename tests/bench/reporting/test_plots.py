@@ -109,6 +109,13 @@ def test_forgetting_has_a_panel_that_shows_less_than_nothing_too(tmp_path: Path)
     assert "forgetting" in picture.alt
 
 
+def test_energy_has_a_panel_where_records_tell_it(tmp_path: Path) -> None:
+    build_store(tmp_path, DEMO, changes={"speed.train_joules": 2_500.0})
+    picture = _by_name(_analysis(tmp_path))["pareto"]
+    assert "xaxis5" in _figure(picture)["layout"]
+    assert any("training energy: 2.50 kJ" in text for text in _hovers(picture))
+
+
 def test_better_is_to_the_left_on_every_cost_axis(demo: dict[str, Picture]) -> None:
     layout = _figure(demo["pareto"])["layout"]
     ranges = [layout[name]["range"] for name in ("xaxis", "xaxis2", "xaxis3", "xaxis4")]
