@@ -141,7 +141,7 @@ def _document(section: Section, path: str, ending: str) -> None:
         return
     folder = Path(path).with_name(f"{Path(path).stem}-pictures")
     if path != "-":
-        _put_pictures(folder, {f"{picture.name}.svg": picture.svg for picture in _pictures(section)})
+        _put_pictures(folder, {f"{picture.name}.svg": picture.draw("outlines") for picture in _pictures(section)})
     _put(path, markdown.render(section, folder.name).encode())
 
 

@@ -23,7 +23,8 @@ class Job:
     `adapter` is where the run leaves its adapter, and `checkpoint` where it leaves what it needs to go on, after each
     epoch of at least `checkpoint_after_s` seconds; None where nobody asked for it. The engine says with how many
     `threads` it runs. `cores` and `gpu`, what CUDA_VISIBLE_DEVICES is to be, are its own while it runs; none of either:
-    the run isn't kept to any. `task` names the texts and the backbone to a person where the study has several.
+    the run isn't kept to any. `task` names the texts and the backbone to a person where the study has several. Runs of
+    a task with the same `one_pass` can be trained in one pass; None: this one is to be trained by itself.
     """
 
     spec: RunSpec
@@ -36,6 +37,7 @@ class Job:
     cores: tuple[int, ...] = ()
     gpu: str | None = None
     task: str = ""
+    one_pass: str | None = None
 
     @property
     def label(self) -> str:
@@ -62,8 +64,8 @@ def storable(text: str) -> str:
     return text[:_LONGEST].encode(errors="backslashreplace").decode()
 
 
-class Outcome(Part):
-    """What a run found out: the parts of its record that the study couldn't know before.
+class Found(Part):
+    """What a run found out: the parts of its record that the study couldn't know before, but for what it took.
 
     A trial of a search has no quality, but `validation` after each epoch.
     """
@@ -78,11 +80,16 @@ class Outcome(Part):
     parameters: Parameters
     quality: Quality | None
     validation: list[Epoch] | None = None
-    speed: Speed
-    memory: Memory
-    compute: Compute | None
+    compute: Compute | None = None
     forgetting: Forgetting | None = None
     notes: tuple[str, ...] = ()
+
+
+class Outcome(Found):
+    """The same with what it took, which nobody knows of a run that was trained in one pass with others."""
+
+    speed: Speed
+    memory: Memory
 
 
 class Failure(Part):

@@ -84,6 +84,11 @@ def _identity(value: Any) -> Any:  # noqa: ANN401
     return {key: _identity(inner) for key, inner in value.items()} if isinstance(value, dict) else value
 
 
+def _digest(identity: dict[str, Any]) -> str:
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
 class BackboneRef(Spec):
     """Which pretrained model: `revision` is the commit on the Hub, else the hash of the folder's content."""
 
@@ -199,13 +204,25 @@ class RunSpec(Spec):
     @property
     def uid(self) -> str:
         """The first 16 hex digits of the SHA-256 of the identity's canonical JSON."""
-        canonical = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return _digest(self.identity())
 
     @property
     def variant_uid(self) -> str:
         """The uid that it has with seed 0: runs that differ in their seed alone share it."""
         return self.model_copy(update={"seed": 0}).uid
+
+    @property
+    def one_pass(self) -> str | None:
+        """What it has in common with the runs that can be trained in one pass with it; None: it can't be with any."""
+        free = self.variant.build().free_in_one_pass
+        if not free:
+            return None
+        shared = self.identity()
+        for name in free:
+            del shared["variant"]["hyperparameters"][name]
+        if self.search is not None:
+            del shared["search"]["trial"]
+        return _digest(shared)
 
     @property
     def label(self) -> str:

@@ -136,6 +136,11 @@ class Method(BaseModel):
         return {}
 
     @property
+    def free_in_one_pass(self) -> frozenset[str]:
+        """The fields in which runs with one seed may differ that are trained in one pass; empty: they can't be."""
+        return frozenset()
+
+    @property
     def prepended_tokens(self) -> int:
         """How many of the model's positions the method takes for itself, before the text."""
         return 0

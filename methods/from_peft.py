@@ -46,6 +46,12 @@ class FromPeft(PeftMethod):
         """Virtual tokens take positions from the text."""
         return int(getattr(self, "num_virtual_tokens", 0))
 
+    @property
+    def free_in_one_pass(self) -> frozenset[str]:
+        """As LoRA's, where that is what trains."""
+        also = getattr(self, "lora_dropout", 0) or getattr(self, "use_dora", False)
+        return frozenset({"learning_rate", "lora_alpha"}) if self.about.in_one_pass and not also else frozenset()
+
     def config(self, model: PreTrainedModel, plan: Plan | None) -> PeftConfig:
         """Return peft's configuration."""
         from peft import PeftType

@@ -26,6 +26,11 @@ class Head(Method):
 
     learning_rate: LearningRate = 1e-3
 
+    @property
+    def free_in_one_pass(self) -> frozenset[str]:
+        """Heads on the same features differ in what they learn alone."""
+        return frozenset({"learning_rate"})
+
     def adapt(self, model: PreTrainedModel, plan: Plan | None) -> nn.Module:
         """Return the model as it comes: only its head requires grad."""
         return model

@@ -36,6 +36,11 @@ class IA3(PeftMethod):
     targets: Targets = None
     learning_rate: LearningRate = 3e-3
 
+    @property
+    def free_in_one_pass(self) -> frozenset[str]:
+        """The scales begin at one, whatever the rate."""
+        return frozenset({"learning_rate"})
+
     def config(self, model: PreTrainedModel, plan: Plan | None) -> PeftConfig:
         """Return peft's configuration; which targets are feed-forward ones is peft's to know."""
         from peft import IA3Config

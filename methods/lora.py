@@ -48,6 +48,11 @@ class Lora(PeftMethod):
     targets: Targets = None
     learning_rate: LearningRate = 5e-4
 
+    @property
+    def free_in_one_pass(self) -> frozenset[str]:
+        """A and B begin as the seed says, whatever the rate and alpha; dropout would draw otherwise than run by run."""
+        return frozenset() if self.dropout else frozenset({"learning_rate", "alpha"})
+
     def config(self, model: PreTrainedModel, plan: Plan | None) -> PeftConfig:
         """Return peft's configuration, on the architecture's own targets if none are given."""
         from peft import LoraConfig

@@ -28,7 +28,7 @@ class About:
     A variant is of another type, `peft_type`, and `options` of that type's configuration make it what it is; or a
     function of `peft.optimizers` does, called with `optimizer_options`, which leaves untrained what has `freezes` in
     its name. `penalty` is the method of peft's model that gives what is to be added to the loss. `searched` are the
-    hyperparameters that a search tries beside the learning rate.
+    hyperparameters that a search tries beside the learning rate. `in_one_pass`: it is LoRA's update, scaled otherwise.
     """
 
     trains: str
@@ -49,6 +49,7 @@ class About:
     searched: Mapping[str, spaces.Range] = field(default_factory=dict)
     resumable: bool = True
     head_learning_rate: float | None = None
+    in_one_pass: bool = False
 
 
 LORA_RATE = 5e-4
@@ -459,6 +460,7 @@ ABOUT: dict[str, About] = {
         defaults_source=ALPHA_AS_LORA,
         peft_type="LORA",
         options={"use_rslora": True},
+        in_one_pass=True,
     ),
     "shira": About(
         trains="a few entries of each weight, chosen at random, and the head",

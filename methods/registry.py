@@ -27,6 +27,7 @@ SUPPORT = frozenset(
         "errors",
         "from_peft",
         "hyperparameters",
+        "one_pass",
         "peft_config",
         "peft_method",
         "peft_types",

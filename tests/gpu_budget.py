@@ -74,7 +74,7 @@ def counted() -> list[tuple[str, str]]:
 def figures(architecture: str, method: str, study: Prepared) -> list[Figures]:
     """Count one training step on 8 passages, where the method takes steps, and an evaluation of one batch, in bf16."""
     run = study.begin(method)
-    on_cpu, _ = run._load(study.training.model_copy(update={"device": "cpu"}))
+    on_cpu, _ = run.load(study.training.model_copy(update={"device": "cpu"}))
     trains = any(p.requires_grad for p in on_cpu.module.parameters()) and not hasattr(run.method, "fit")
     found = []
 

@@ -158,6 +158,18 @@ class Expires(Late):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Crowded(Misbehaving):
+    name: ClassVar[str] = "crowded"
+
+    @property
+    def free_in_one_pass(self):
+        return frozenset({"learning_rate"})
+
+    def adapt(self, model, plan):
+        model.transformer.ln_f.requires_grad_(True)  # which nothing computes for several runs
+        return model
+
+
 class Logged(Misbehaving):
     name: ClassVar[str] = "logged"
     fixed_features: ClassVar[bool] = True
@@ -168,7 +180,7 @@ class Logged(Misbehaving):
 """
 NAMES = (
     *("raises", "greedy", "tensors", "hogs", "wild", "leaves", "crashes", "shot"),
-    *("chatty", "floods", "waits", "stumbles", "expires", "logged"),
+    *("chatty", "floods", "waits", "stumbles", "expires", "crowded", "logged"),
 )
 """`floods`, `waits` and `logged` write a process id into the file that NOTES names; all behave with MISBEHAVE=off."""
 

@@ -152,7 +152,7 @@ def _share(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
     """Run a command whose stores are named first, and where to last."""
     stores = list(itertools.takewhile(lambda word: not word.startswith("-"), words[1:]))
     for store in stores:
-        build_store(Path(store), DEMO[:2])
+        build_store(Path(store), DEMO[:3])
     to_hub = words[-1].startswith("hub:")
     assert call(monkeypatch, *words) == (2 if to_hub else 0)
     assert Path(f"{stores[0]}-published" if to_hub else words[-1]).is_dir()

@@ -169,7 +169,8 @@ Timing = Annotated[
     bool,
     _place(
         "--timing/--no-timing",
-        help="Where runs shared the machine, run the first seed of each variant again by itself, for speed and memory.",
+        help="Where runs shared the machine, run the first seed of each variant again by itself, for speed and memory. "
+        "With --no-timing, runs of one method and seed may be trained in one pass, which is faster.",
     ),
 ]
 Engine = Annotated[

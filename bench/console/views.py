@@ -147,7 +147,8 @@ class LiveView(View):
         self.live.stop()
 
     def started(self, run: job.Job) -> None:
-        """Show that the run is under way."""
+        """Show that the run is under way, perhaps for a second time, where one pass with others went wrong."""
+        self._gone(run)
         self.remaining.started(run)
         self.run.update(self.waited, visible=False)
         self.under_way[run.spec.uid] = self.run.add_task(clean(run.label), total=None, loss="")
@@ -237,4 +238,4 @@ def _costs(record: Record) -> list[str]:
     _, _, train, test, peak, _, _ = _cells(record)
     trained = [] if train == "–" else [f"train {train} tok/s"]
     tested = [] if test == "–" else [f"test {test} tok/s"]
-    return [*trained, *tested, f"{peak} MiB"]
+    return [*trained, *tested, *([] if peak == "–" else [f"{peak} MiB"])]

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from bench.execution import oom, sockets
-from bench.job import Failure, Outcome, Trained
+from bench.job import Failure, Found, Trained
 from bench.machine import cuda
 from bench.store.record import RunError
 
@@ -104,20 +104,21 @@ def context() -> ForkServerContext | SpawnContext:
 
 
 class Child:
-    """A run's process, what it says on its channel, and the end of what it prints."""
+    """The process of a run, or of several in one pass, what it says on its channel, and the end of what it prints."""
 
-    def __init__(self, job: Job, timeout_s: float | None) -> None:
+    def __init__(self, jobs: Sequence[Job], timeout_s: float | None) -> None:
+        self.runs = len(jobs)
         self.timeout_s = timeout_s
         self.deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self.over = False
         self.tail, self.prints = bytearray(), True
-        self.trained: Outcome | None = None
+        self.trained: Found | None = None
         self.kills = oom.kills()
         warm_up()
         processes = context()
         self.channel, channel = processes.Pipe(duplex=False)
         self.output, output = processes.Pipe(duplex=False)
-        self.process = processes.Process(target=_start, args=(job, channel, output), daemon=True)
+        self.process = processes.Process(target=_start, args=(jobs, channel, output), daemon=True)
         start(self.process)
         channel.close()
         output.close()
@@ -127,19 +128,21 @@ class Child:
         """What `multiprocessing.connection.wait` waits for."""
         return [self.channel, self.process.sentinel, *([self.output] if self.prints else [])]
 
-    def hear(self, ready: Sequence[Any], tell: Callable[[Progress], None]) -> Outcome | Failure | None:
-        """Take in what is `ready`; return what the run found out, or why it didn't, once it is over.
+    def hear(self, ready: Sequence[Any], tell: Callable[[Progress], None]) -> list[Found | Failure] | None:
+        """Take in what is `ready`; return what each run found out, or why it didn't, once the process is over.
 
-        What training and evaluation found out stands, however the process ends after them.
+        What training and evaluation found out stands, however the process of one run ends after them.
         """
         result = self._listen(ready, tell)
         if result is None and self.deadline is not None and time.monotonic() > self.deadline:
             self._end()
             result = self._failure("timeout", "Timeout", f"it wasn't done after {self.timeout_s:g} s")
-        if self.trained is None or not isinstance(result, Failure):
+        if result is None or isinstance(result, list):
             return result
+        if self.trained is None or not isinstance(result, Failure):
+            return [result] * self.runs
         note = f"what is measured after training is null: {result.error.type}: {result.error.message}"
-        return self.trained.model_copy(update={"notes": (note,)})
+        return [self.trained.model_copy(update={"notes": (note,)})]
 
     def close(self) -> None:
         """End the process, at once or, where it has said all, when it has ended by itself."""
@@ -157,7 +160,9 @@ class Child:
             self.process.kill()
         self.process.join()
 
-    def _listen(self, ready: Sequence[Any], tell: Callable[[Progress], None]) -> Outcome | Failure | None:
+    def _listen(
+        self, ready: Sequence[Any], tell: Callable[[Progress], None]
+    ) -> list[Found | Failure] | Found | Failure | None:
         if self.output in ready:
             self._read_output()
         if self.channel in ready or (self.process.sentinel in ready and self.channel.poll()):
@@ -165,7 +170,7 @@ class Child:
                 message = self.channel.recv()
             except (EOFError, OSError):  # OSError: it ended within a message
                 return self._died()
-            if isinstance(message, Outcome | Failure):
+            if isinstance(message, Found | Failure | list):
                 self.over = True
                 return message
             if isinstance(message, Trained):
@@ -201,8 +206,8 @@ class Child:
         return Failure(status=status, error=RunError(type=kind, message=message, last_lines=lines))
 
 
-def _start(job: Job, channel: Connection, output: Connection) -> None:
-    """Be the target of the run's process. The worker is imported there only: the study's process needs no torch."""
+def _start(jobs: Sequence[Job], channel: Connection, output: Connection) -> None:
+    """Be the target of the process. The worker is imported there only: the study's process needs no torch."""
     from bench.execution import worker
 
-    worker.main(job, channel, output)
+    worker.main(jobs, channel, output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bench.execution import slots
 from bench.execution.child import Child
-from bench.job import Failure, Outcome
+from bench.job import Failure, Found, Outcome
 from bench.machine import facts
 from bench.machine.cores import QUEUE_S
 from bench.store.record import alone
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bench.execution.results import Results
-    from bench.job import Job
+    from bench.job import Job, Progress
     from bench.machine.cores import Lease
     from bench.machine.facts import Device, Dtype
     from bench.store.record import Environment, Record, Speed
 
 _POLL_S = 0.5
 """How soon it is seen that a run took too long, and what other studies have done."""
+_IN_ONE_PASS = {"cpu": 4, "cuda": 8}
+"""So many runs at the most are trained in one pass: on a CPU more overrun its caches (docs/speed.md)."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,10 @@ class Local:
 
 @dataclass
 class _Running:
-    """A run under way: its process, what it holds of the machine, and the most others that it met there."""
+    """A run under way, or several that are trained in one pass: their process, what it holds of the machine, and the
+    most others that it met there."""
 
-    job: Job
+    jobs: list[Job]
     child: Child
     lease: Lease
     created: datetime
@@ -75,6 +79,8 @@ class Execution:
     _alone: slots.Slots = field(init=False)
     _running: list[_Running] = field(default_factory=list)
     _rest_until: float = 0.0
+    _at_most: dict[str, int] = field(default_factory=dict)
+    """With how many runs at the most one is trained in one pass, by uid, where that failed with more."""
     _disturbed: bool = False
     """Whether what runs keep for each other, in the scratch folder, may come from one that wasn't alone."""
 
@@ -92,8 +98,8 @@ class Execution:
                 while waiting and self._begin_one(waiting):
                     pass
                 if waiting or self._running:
-                    for run, result in self._attend(begins=bool(waiting)):
-                        self._keep(run, result)
+                    for run, results in self._attend(begins=bool(waiting)):
+                        waiting += self._keep(run, results)
         finally:
             self._end_all()
 
@@ -131,11 +137,11 @@ class Execution:
             if (before.environment.cpu, before.environment.gpu) != (here.cpu, here.gpu):
                 lease.release()
                 return None
-            self._start(job, lease)
+            self._start([job], lease)
             while not (ended := self._attend(begins=False)):
                 pass
-            [(run, result)] = ended
-            if isinstance(result, Failure) or not (speed := self._speed(run, result)).exclusive:
+            [(run, [result])] = ended
+            if not isinstance(result, Outcome) or not (speed := self._speed(run, result)).exclusive:
                 return None
             return self.results.keep_times(job, before, result.model_copy(update={"speed": speed}))
         finally:
@@ -154,7 +160,7 @@ class Execution:
             return False
         job = self.results.claim_first(waiting)
         if job is not None:
-            self._start(job, lease)
+            self._start([job, *self._claim_others(job, waiting)], lease)
             return True
         lease.release()
         self._rest_until = time.monotonic() + _POLL_S
@@ -162,14 +168,33 @@ class Execution:
             self.results.events.waiting([(job, self.results.owner.rivals(job.spec.uid)) for job in waiting])
         return False
 
-    def _start(self, job: Job, lease: Lease) -> None:
-        self.results.events.started(job)
+    def _claim_others(self, job: Job, waiting: list[Job]) -> list[Job]:
+        """Claim runs to be trained in one pass with this one, and take them out of those that wait.
+
+        They are so many that all places have the same share of such runs, as far as that goes. What failed with more
+        isn't put together with what hasn't.
+        """
+        limit = self._at_most.get(job.spec.uid)
+        alike = [other for other in waiting if _together(job, other) and self._at_most.get(other.spec.uid) == limit]
+        before = set(map(id, alike))
+        share = math.ceil((1 + len(alike)) / self._slots.at_once)
+        most = min(share, limit or _IN_ONE_PASS[job.spec.training.device])
+        found: list[Job] = []
+        while len(found) < most - 1 and (other := self.results.claim_first(alike)) is not None:
+            found.append(other)
+        gone = before - set(map(id, alike))
+        waiting[:] = [other for other in waiting if id(other) not in gone]
+        return found
+
+    def _start(self, jobs: Sequence[Job], lease: Lease) -> None:
+        for job in jobs:
+            self.results.events.started(job)
         lease.begin()
-        placed = replace(job, cores=lease.cores, gpu=lease.gpu)
+        placed = [replace(job, cores=lease.cores, gpu=lease.gpu) for job in jobs]
         run = _Running(placed, Child(placed, self.timeout_s), lease, datetime.now(UTC), time.monotonic())
         self._running.append(run)
 
-    def _attend(self, *, begins: bool) -> list[tuple[_Running, Outcome | Failure]]:
+    def _attend(self, *, begins: bool) -> list[tuple[_Running, list[Found | Failure]]]:
         """Listen to the runs under way for a moment; return those that are over, which hold nothing any more.
 
         The moment is shorter where another run `begins` as soon as there are cores.
@@ -178,15 +203,15 @@ class Execution:
         ready = connection.wait([each for run in self._running for each in run.child.heard_of], max(0.0, rest))
         ended = []
         for run in list(self._running):
-            result = run.child.hear(ready, partial(self.results.events.progressed, run.job))
-            if result is not None:
+            results = run.child.hear(ready, partial(self._progressed, run))
+            if results is not None:
                 run.child.close()
                 run.neighbours = run.lease.neighbours()
                 self._disturbed |= run.neighbours > 0
                 run.lease.release()
                 self._running.remove(run)
                 self._rest_until = 0.0
-                ended.append((run, result))
+                ended.append((run, results))
         return ended
 
     def _end_all(self) -> None:
@@ -194,8 +219,13 @@ class Execution:
         for run in self._running:
             run.child.close()
             run.lease.release()
-            self.results.owner.release(run.job.spec.uid)
+            for job in run.jobs:
+                self.results.owner.release(job.spec.uid)
         self._running.clear()
+
+    def _progressed(self, run: _Running, progress: Progress) -> None:
+        for job in run.jobs:
+            self.results.events.progressed(job, progress)
 
     def _environment(self, job: Job, gpu: str | None) -> Environment:
         return facts.environment(job.spec.training.device, self.results.command, gpu)
@@ -205,16 +235,34 @@ class Execution:
 
         One of several at once whose neighbours happened to be over has fewer threads than a run by itself has.
         """
+        threads = run.jobs[0].threads
         borrowed = bool(outcome.speed.features_reused) and self._disturbed
-        whole = run.job.threads == self._alone.threads
+        whole = threads == self._alone.threads
         exclusive = not run.neighbours and not borrowed and whole
-        return outcome.speed.taken(exclusive=exclusive, neighbours=run.neighbours, threads=run.job.threads)
+        return outcome.speed.taken(exclusive=exclusive, neighbours=run.neighbours, threads=threads)
 
-    def _keep(self, run: _Running, result: Outcome | Failure) -> None:
-        if isinstance(result, Outcome):
-            result = result.model_copy(update={"speed": self._speed(run, result)})
-        wall_s, environment = time.monotonic() - run.begin, self._environment(run.job, run.job.gpu)
+    def _keep(self, run: _Running, results: list[Found | Failure]) -> list[Job]:
+        """Keep what came of each run; return those that are to be done again, in smaller parts.
+
+        So are runs in one pass where something went wrong with all: memory ran out, or it took too long.
+        """
+        wall_s, environment = time.monotonic() - run.begin, self._environment(run.jobs[0], run.jobs[0].gpu)
+        again = len(run.jobs) > 1 and any(isinstance(each, Failure) and each.status != "diverged" for each in results)
         try:
-            self.results.keep(run.job, result, created=run.created, wall_s=wall_s, environment=environment)
+            for job, result in zip(run.jobs, results, strict=True):
+                if again:
+                    self._at_most[job.spec.uid] = len(run.jobs) // 2
+                    continue
+                kept = result
+                if isinstance(result, Outcome):
+                    kept = result.model_copy(update={"speed": self._speed(run, result)})
+                self.results.keep(job, kept, created=run.created, wall_s=wall_s, environment=environment)
         finally:
-            self.results.owner.release(run.job.spec.uid)
+            for job in run.jobs:
+                self.results.owner.release(job.spec.uid)
+        return run.jobs if again else []
+
+
+def _together(one: Job, other: Job) -> bool:
+    """Tell whether two runs can be trained in one pass."""
+    return one.one_pass is not None and (one.scratch, one.one_pass) == (other.scratch, other.one_pass)

@@ -17,7 +17,7 @@ from bench.errors import UsageError
 from bench.execution import parcels, ray_node
 from bench.execution.parcels import Parcel
 from bench.execution.ray_node import Begun, Ended, Task, Waiting
-from bench.job import Failure, storable
+from bench.job import Failure, Outcome, storable
 from bench.machine import facts
 from bench.model import backbone
 from bench.store.record import RunError, alone
@@ -178,7 +178,7 @@ class Ray:
             made, here = before.environment, run.environment
             result = ended.result
             if (
-                isinstance(result, Failure)
+                not isinstance(result, Outcome)
                 or not result.speed.exclusive
                 or (made.cpu, made.gpu) != (here.cpu, here.gpu)
             ):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import ray
 
 from bench.execution.child import Child
-from bench.job import Failure, Outcome, Progress
+from bench.job import Failure, Found, Outcome, Progress
 from bench.machine import cores, facts
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Waiting:
 class Ended:
     """How the run ended, when it began, how long it took, and the files that it left, by their names in its scratch."""
 
-    result: Outcome | Failure
+    result: Found | Failure
     created: datetime
     wall_s: float
     files: dict[str, bytes]
@@ -87,14 +87,14 @@ def attend(task: Task) -> Iterator[Waiting | Begun | Progress | Ended]:
         lease = machine.wait(threads, tell=lambda: None)
     with lease:
         yield Begun(os.uname().nodename, environment)
-        child = Child(replace(job, threads=threads, cores=lease.cores), task.timeout_s)
+        child = Child([replace(job, threads=threads, cores=lease.cores)], task.timeout_s)
         created, begin = datetime.now(UTC), time.monotonic()
         neighbours, looked, news = 0, 0.0, list[Progress]()
-        result: Outcome | Failure | None = None
+        results: list[Found | Failure] | None = None
         try:
-            while result is None:
-                result = child.hear(connection.wait(child.heard_of, _POLL_S), news.append)
-                if result is not None or time.monotonic() > looked + _POLL_S:
+            while results is None:
+                results = child.hear(connection.wait(child.heard_of, _POLL_S), news.append)
+                if results is not None or time.monotonic() > looked + _POLL_S:
                     looked = time.monotonic()
                     neighbours = max(neighbours, machine.runs() - 1)
                     for number, progress in enumerate(news, start=1):
@@ -104,6 +104,7 @@ def attend(task: Task) -> Iterator[Waiting | Begun | Progress | Ended]:
         finally:
             child.close()
     wall_s = time.monotonic() - begin
+    [result] = results
     if isinstance(result, Failure) and result.error.type == "SIGKILL":
         time.sleep(_DYING_S)
     if isinstance(result, Outcome):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from bench.job import Job, Outcome, Progress
+    from bench.job import Found, Job, Outcome, Progress
     from bench.store.claims import Owner
     from bench.store.files import Store
     from bench.store.record import Backbone, Data, Environment
@@ -120,7 +120,7 @@ class Results:
         self.events.ended(job, record)
 
     def keep(
-        self, job: Job, result: Outcome | Failure, *, created: datetime, wall_s: float, environment: Environment
+        self, job: Job, result: Found | Failure, *, created: datetime, wall_s: float, environment: Environment
     ) -> None:
         """Put down the record of a run that this study has claimed, as it `created` it and where it ran.
 
@@ -196,7 +196,7 @@ def move(folder: Path, target: Path) -> None:
 
 
 def _record(
-    header: dict[str, Any], backbone: Backbone, job: Job, result: Outcome | Failure
+    header: dict[str, Any], backbone: Backbone, job: Job, result: Found | Failure
 ) -> tuple[Record, bytes | None]:
     """Return the run's record and, where it went well, its predictions."""
     if isinstance(result, Failure):
@@ -222,19 +222,19 @@ def _record(
         resolved=result.resolved or None,
         quality=quality,
         search=_search(job, result),
-        **{name: getattr(result, name) for name in _FIGURES},
+        **{name: getattr(result, name, None) for name in _FIGURES},
     )
     return record, predictions
 
 
-def _search(job: Job, outcome: Outcome | None) -> Search | None:
+def _search(job: Job, outcome: Found | None) -> Search | None:
     """Return the record's search part; None where the run is no trial."""
     if job.spec.search is None:
         return None
     return Search(**job.spec.search.model_dump(), epochs=outcome.validation if outcome else None)
 
 
-def _training(job: Job, outcome: Outcome | None) -> Training:
+def _training(job: Job, outcome: Found | None) -> Training:
     """Return the record's training part: what the spec says, and what the run found out."""
     spec = job.spec.training
     return Training(

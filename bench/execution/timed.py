@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bench.job import Outcome
     from bench.store.record import Record
 
-_OF_SPEED = ("speed.", "what is measured after training")
+_OF_SPEED = ("speed.", "speed and memory", "what is measured after training")
 """How the notes begin that are about figures which the record takes from this run."""
 
 
@@ -31,17 +31,19 @@ def timed(before: Record, first: bytes, outcome: Outcome, again: bytes) -> Recor
 def _difference(before: Record, first: bytes, threads: int | None, again: bytes) -> str | None:
     """Say where predictions differ that should be the same: to the last bit with the same threads on a CPU.
 
-    Other threads, and a GPU, add floating-point numbers in another order. That may change a prediction too, which is
-    said, but probabilities differ always.
+    Other threads, a GPU, and one pass with other runs add floating-point numbers in another order. That may change a
+    prediction too, which is said, but probabilities differ always.
     """
     if hashlib.sha256(again).digest() == hashlib.sha256(first).digest():
         return None
     predicted, expected = (pd.read_parquet(io.BytesIO(file))["prediction"] for file in (again, first))
     differ = int((predicted.to_numpy() != expected.to_numpy()).sum())
-    repeats = threads == before.training.threads and before.training.device == "cpu"
+    by_itself = before.speed is not None
+    repeats = by_itself and threads == before.training.threads and before.training.device == "cpu"
     if not (differ or repeats):
         return None
     count = f"{threads} thread" if threads == 1 else f"{threads} threads"
     how = "the same threads" if threads == before.training.threads else f"{count} in place of {before.training.threads}"
-    said = f"timed again with {how}, it predicted {differ} of {len(expected)} test passages otherwise"
+    how = f"with {how}" if by_itself else "by itself, not in one pass with other runs"
+    said = f"timed again {how}, it predicted {differ} of {len(expected)} test passages otherwise"
     return said if differ else f"{said}, but with other probabilities"

@@ -22,10 +22,11 @@ from bench.machine import streams
 from bench.machine.cores import pin
 from bench.model import backbone
 from bench.store.record import RunError, Status
-from bench.training import train
+from bench.training import one_pass, train
 from bench.training.run import Run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from multiprocessing.connection import Connection
 
     from bench.job import Job
@@ -38,11 +39,14 @@ _NO_MEMORY = re.compile(r"out of memory|can(not|'t) allocate memory|ALLOC(ATION)
 """Also in CUBLAS_STATUS_ALLOC_FAILED and in cuDNN's ..._HOST_ALLOCATION_FAILED and ..._DEVICE_ALLOCATION_FAILED."""
 
 
-def main(job: Job, channel: Connection, output: Connection) -> None:
+def main(jobs: Sequence[Job], channel: Connection, output: Connection) -> None:
     """Run the job in a fresh process: what it prints goes to `output`, what it finds out to `channel`.
 
-    The channel carries any number of Progress, Trained somewhere among them, then one Outcome or Failure.
+    The channel carries any number of Progress, Trained somewhere among them, then one Outcome or Failure. Of several
+    jobs, which are trained in one pass, it carries no Trained, and in the end a list: what came of each, in order; or
+    one Failure where all of them failed.
     """
+    job = jobs[0]
     settle(output.fileno())
     pin(job.cores)
     if job.gpu is not None:
@@ -54,7 +58,11 @@ def main(job: Job, channel: Connection, output: Connection) -> None:
         channel.send(Progress(phase, done, total, loss, epoch))
 
     try:
-        channel.send(Run(job, watch).outcome(trained=lambda found: channel.send(Trained(found))))
+        if len(jobs) > 1:
+            found = one_pass.outcomes(jobs, watch)
+            channel.send([_failure(each) if isinstance(each, train.Diverged) else each for each in found])
+        else:
+            channel.send(Run(job, watch).outcome(trained=lambda found: channel.send(Trained(found))))
     except Exception as error:
         channel.send(_failure(error))
 

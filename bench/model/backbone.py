@@ -158,12 +158,14 @@ class Contents:
     """What a folder's weights turned out to hold.
 
     `stripped_prefix` stood before all names, `new_parts` are modules of the pretrained model that they lack, and
-    `vocabulary` says how many token ids they know; None where a model has no table of them.
+    `vocabulary` says how many token ids they know; None where a model has no table of them. `packs`: a classifier of
+    theirs is computed without padding.
     """
 
     stripped_prefix: str | None = None
     new_parts: tuple[str, ...] = ()
     vocabulary: int | None = None
+    packs: bool = False
 
 
 def contents(ref: BackboneRef) -> Contents:
@@ -172,7 +174,7 @@ def contents(ref: BackboneRef) -> Contents:
     Raises UsageError where weights of the backbone are missing, don't fit, or can't be read.
     """
     if ref.source == "embedded":
-        return Contents()
+        return Contents(packs=True)
     config = _config(ref, 2)
     try:
         with quiet():
@@ -182,7 +184,9 @@ def contents(ref: BackboneRef) -> Contents:
         raise
     except Exception as error:  # of whatever type: a file that is missing, cut short, empty, or not to be read
         raise UsageError(f"--model {ref.name}: its weights can't be loaded: {_first_line(error)}") from error
-    return Contents(prefix, _new_parts(ref, model, missing), _vocabulary(model))
+    from bench.model.packed import gpt2
+
+    return Contents(prefix, _new_parts(ref, model, missing), _vocabulary(model), gpt2(model) is not None)
 
 
 def outline(ref: BackboneRef) -> PreTrainedModel:

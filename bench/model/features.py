@@ -32,8 +32,8 @@ class CachedForward(Forward):
     features: dict[TokenSplit, torch.Tensor]
 
     def __call__(self, split: TokenSplit, rows: NDArray[np.int64]) -> torch.Tensor:
-        """Return the logits of the passages `rows`, [b, styles] in fp32 on the device."""
-        (places,) = to_device([rows], self.device)
+        """Return the logits of the passages `rows`, [copies · b, styles] in fp32 on the device."""
+        (places,) = to_device([np.tile(rows, self.copies)], self.device)
         found: torch.Tensor = self.head(self.features[split][places])
         return found.float()
 

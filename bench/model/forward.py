@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -39,16 +39,20 @@ PART_OVERHEAD = 64
 
 @dataclass(frozen=True)
 class Forward:
-    """Computes an adapted model: packed where that module can, else padded on the right to the longest passage."""
+    """Computes an adapted model: packed where that module can, else padded on the right to the longest passage.
+
+    Where several runs are trained in one pass, which takes a packed module, a batch is computed in as many `copies`.
+    """
 
     module: torch.nn.Module
     device: Device
     dtype: Dtype
     pad_id: int
     styles: int
+    copies: int = field(default=1, kw_only=True)
 
     def __call__(self, split: TokenSplit, rows: NDArray[np.int64]) -> torch.Tensor:
-        """Return the logits of the passages `rows`, [b, styles] in fp32 on the device."""
+        """Return the logits of the passages `rows`, [copies · b, styles] in fp32 on the device."""
         with self._precision():
             if self._model is not None:
                 found = self._model.score(self._packed_features(split, rows))
@@ -126,7 +130,7 @@ class Forward:
 
     def _packed_features(self, split: TokenSplit, rows: NDArray[np.int64]) -> torch.Tensor:
         texts = [split.row(int(row))[: end + 1] for row, end in zip(rows, self._ends(split, rows), strict=True)]
-        return packed.features(self.module, texts, self.pad_id, self.device)
+        return packed.features(self.module, texts, self.pad_id, self.device, self.copies)
 
     def _ends(self, split: TokenSplit, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the place of the token that a decoder's classifier reads in each passage: the last but for padding.

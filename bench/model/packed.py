@@ -116,8 +116,10 @@ class Layout:
 
     `ids` [t] are the tokens, `positions` [t] each one's place in its passage, `last` [passages] the packed place of
     each passage's last. `order` [passages] tells for each passage, as the batch was given, which it is in the groups.
+    All that is there `copies` times, one after the other; a group has the same passages of all copies.
     """
 
+    copies: int
     groups: tuple[Group, ...]
     filling: int
     ids: torch.Tensor
@@ -126,7 +128,7 @@ class Layout:
     order: torch.Tensor
 
     @classmethod
-    def of(cls, texts: Sequence[NDArray[np.int32]], width: int, filler: int, device: str) -> Layout:
+    def of(cls, texts: Sequence[NDArray[np.int32]], width: int, filler: int, device: str, copies: int = 1) -> Layout:
         """Lay out passages of token ids for a model of this width; the places that are left hold the id `filler`."""
         order = np.argsort([-len(text) for text in texts], kind="stable")
         lengths = np.array([len(texts[place]) for place in order], dtype=np.int64)
@@ -143,9 +145,37 @@ class Layout:
         filling = places(lengths, width) - int(lengths.sum())
         ids = np.concatenate([*(texts[place] for place in order), np.full(filling, filler)]).astype(np.int64)
         everywhere = np.concatenate([*positions, np.zeros(filling, dtype=np.int64)])
-        parts = to_device([*sizes, *slots, ids, everywhere, lengths.cumsum() - 1, np.argsort(order)], device)
+        spans = [len(own) * padded_to for own, padded_to in zip(sizes, longest, strict=True)]
+        arrays = [
+            *(np.tile(own, copies) for own in sizes),
+            *(_copied(own, copies, span) for own, span in zip(slots, spans, strict=True)),
+            *(np.tile(own, copies) for own in (ids, everywhere)),
+            _copied(lengths.cumsum() - 1, copies, len(ids)),
+            _copied(np.argsort(order), copies, len(order)),
+        ]
+        parts = to_device(arrays, device)
         groups = tuple(map(Group, parts[: len(sizes)], parts[len(sizes) : -4], longest))
-        return cls(groups, filling, *parts[-4:])
+        return cls(copies, groups, filling, *parts[-4:])
+
+    def split(self, packed: torch.Tensor) -> list[torch.Tensor]:
+        """Cut packed tokens [t, w] into the groups' [tokens, w] and the filling."""
+        sizes = [*(group.tokens // self.copies for group in self.groups), self.filling]
+        if self.copies == 1:
+            return list(packed.split(sizes))
+        parts = packed.view(self.copies, -1, packed.shape[1]).split(sizes, dim=1)
+        return [part.reshape(-1, packed.shape[1]) for part in parts]
+
+    def cat(self, parts: list[torch.Tensor]) -> torch.Tensor:
+        """Put together again what `split` cut, or the groups' [passages, w]."""
+        if self.copies == 1:
+            return torch.cat(parts)
+        width = parts[0].shape[1]
+        return torch.cat([part.view(self.copies, -1, width) for part in parts], dim=1).view(-1, width)
+
+
+def _copied(places: NDArray[np.int64], copies: int, beyond: int) -> NDArray[np.int64]:
+    """Return the places of all copies, each beginning so many behind the one before."""
+    return (np.arange(copies)[:, None] * beyond + places).ravel()
 
 
 def gpt2(module: torch.nn.Module) -> GPT2ForSequenceClassification | None:
@@ -171,16 +201,18 @@ def gpt2(module: torch.nn.Module) -> GPT2ForSequenceClassification | None:
     return module if stock else None
 
 
-def features(module: torch.nn.Module, texts: Sequence[NDArray[np.int32]], filler: int, device: str) -> torch.Tensor:
+def features(
+    module: torch.nn.Module, texts: Sequence[NDArray[np.int32]], filler: int, device: str, copies: int = 1
+) -> torch.Tensor:
     """Return what the head reads, [passages, width], of passages of token ids, in their order.
 
     `module` is one that `gpt2` finds a model in, on the device. The result is that of its own forward pass on the
-    padded batch. The id `filler` fills up; what it is changes nothing.
+    padded batch, as many `copies` of it as are asked for. The id `filler` fills up; what it is changes nothing.
     """
     model = gpt2(module)
     if model is None:
         raise ValueError(f"{type(module).__name__} can't be computed packed")
-    layout = Layout.of(texts, model.config.n_embd, filler, device)
+    layout = Layout.of(texts, model.config.n_embd, filler, device, copies)
     prefix = _prefix(module)
     body = model.transformer
     hidden = body.wte(layout.ids) + body.wpe(layout.positions + _taken(prefix))
@@ -205,14 +237,14 @@ def _block(
     block: GPT2Block, hidden: torch.Tensor, layout: Layout, prefix: KeysAndValues | None, only_last: bool
 ) -> torch.Tensor:
     """Return the block's output, [t, width], or for the last token of each passage alone [passages, width]."""
-    fused = block.attn.c_attn(block.ln_1(hidden)).split([*(group.tokens for group in layout.groups), layout.filling])
+    fused = layout.split(block.attn.c_attn(block.ln_1(hidden)))
     pairs = zip(layout.groups, fused, strict=False)  # the filling belongs to no group
     attended = [_attend(block.attn, own, group, prefix, only_last) for group, own in pairs]
     if only_last:
         hidden = hidden.index_select(0, layout.last)
     elif layout.filling:
-        attended.append(attended[0].new_zeros(layout.filling, attended[0].shape[1]))
-    hidden = hidden + block.attn.c_proj(torch.cat(attended))
+        attended.append(attended[0].new_zeros(layout.copies * layout.filling, attended[0].shape[1]))
+    hidden = hidden + block.attn.c_proj(layout.cat(attended))
     return hidden + block.mlp(block.ln_2(hidden))  # type: ignore[no-any-return]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bench import stats
 from bench.reporting import words
 from bench.reporting.model import Cell, Column, Table
+from bench.reporting.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -67,6 +68,10 @@ class Layout:
         names = [name for name in self._differing[summary.method] if name != without]
         return " ".join(filter(None, (words.variant(summary, names), words.settings(summary, self.settings))))
 
+    def key(self, place: int) -> str:
+        """The name by which a page knows a variant in all its tables and pictures."""
+        return clean(self.label(place))
+
     def table(
         self, columns: Iterable[Column], rows: Mapping[int, Row], baselines: Sequence[tuple[float, Row]] = ()
     ) -> Table:
@@ -76,7 +81,7 @@ class Layout:
         """
         ordered = [place for place in self.order if place in rows]
         shown = [place for place in ordered if place in self.front]
-        found = [rows[place] for place in ordered]
+        found = [replace(rows[place], variant=self.key(place)) for place in ordered]
         scores = [self.summaries[place].accuracy for place in (shown or ordered)]
         for accuracy, row in sorted(baselines, key=lambda baseline: baseline[0]):  # one that is put in moves the later
             found.insert(sum(score is not None and score.mean > accuracy for score in scores), row)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Letters: TypeAlias = Literal["outlines", "text"]
+"""How a drawing has its letters: as outlines they look the same everywhere, as text they take a fifth of the room."""
 
 
 class Unit(Enum):
@@ -29,12 +35,13 @@ class Unit(Enum):
 class Column:
     """A column's heading and what stands in it: parts of one (SCORE, SHARE, POINTS), or the unit it names.
 
-    `limit` is how many characters of a text are shown.
+    `limit` is how many characters of a text are shown, `variant` the name of what the column is of, as a row's.
     """
 
     title: str
     unit: Unit = Unit.TEXT
     limit: int = 60
+    variant: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,10 +59,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A cell for every column; a baseline stands apart from the methods."""
+    """A cell for every column; a baseline stands apart from the methods.
+
+    `variant` is the name of what the row is of, the same wherever the report shows it; None where it is of none.
+    """
 
     cells: tuple[Cell, ...]
     baseline: bool = False
+    variant: str | None = None
 
 
 @dataclass(frozen=True)
@@ -98,14 +109,14 @@ class Code:
 class Picture:
     """A drawing: `name` is its file's stem, `alt` says in words what it shows.
 
-    `svg` is on an opaque light card of its own; `interactive` is the same as a plotly figure in JSON. One that need not
-    be seen at once is folded away under the words in `rest`.
+    `draw` makes it an SVG on an opaque light card of its own; `interactive` is the same in JSON, as a plotly figure or
+    as what the page makes one of. One that need not be seen at once is folded away under the words in `rest`.
     """
 
     name: str
     title: str
     alt: str
-    svg: bytes
+    draw: Callable[[Letters], bytes]
     interactive: str | None = None
     rest: str = ""
 

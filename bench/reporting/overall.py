@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bench.reporting import words
 from bench.reporting.answer import listed
 from bench.reporting.model import Cell, Column, Row, Section, Table, Unit, code, paragraph, strong
-from bench.reporting.text import number, span
+from bench.reporting.text import clean, number, span
 
 if TYPE_CHECKING:
     from bench.reporting.model import Block, Paragraph, Span
@@ -71,7 +71,8 @@ def ranking(found: Overall) -> Table:
                 _among_best(found, place),
                 _average(found.normalised_means[place]),
                 *(Cell(trainable[place]), Cell(train_s[place]), Cell(live[place])),
-            )
+            ),
+            variant=clean(label(contender)),
         )
         for place, contender in enumerate(found.contenders)
     )
@@ -83,9 +84,10 @@ def ranking(found: Overall) -> Table:
 def tasks(found: Overall) -> Table:
     """Each task with the accuracies of the first few methods, and how far its order is that of the other tasks."""
     first = range(min(COLUMNS, len(found.contenders)))
+    named = [label(found.contenders[place]) for place in first]
     columns = (
         Column("Task"),
-        *(Column(label(found.contenders[place]), Unit.SCORE) for place in first),
+        *(Column(name, Unit.SCORE, variant=clean(name)) for name in named),
         Column("Majority class", Unit.SCORE),
         Column("Agreement", Unit.NUMBER),
     )

@@ -28,7 +28,7 @@ def failures(layout: Layout) -> Table:
         summary = layout.summaries[place]
         for (status, why), runs in groupby(sorted(summary.failed, key=_cause), key=_cause):
             seeds = ", ".join(str(run.seed) for run in runs)
-            rows.append(Row((*layout.cells(place), Cell(seeds), Cell(status), Cell(why))))
+            rows.append(Row((*layout.cells(place), Cell(seeds), Cell(status), Cell(why)), variant=layout.key(place)))
     return Table(columns, tuple(rows))
 
 
@@ -40,7 +40,7 @@ def notes(layout: Layout) -> Table | None:
         noted = sorted((note, run.seed) for run in layout.summaries[place].runs for note in run.notes)
         for note, same in groupby(noted, key=lambda pair: pair[0]):
             seeds = ", ".join(str(seed) for _, seed in same)
-            rows.append(Row((*layout.cells(place), Cell(seeds), Cell(note))))
+            rows.append(Row((*layout.cells(place), Cell(seeds), Cell(note)), variant=layout.key(place)))
     return Table(columns, tuple(rows)) if rows else None
 
 

@@ -11,7 +11,7 @@ from bench.reporting import words
 from bench.reporting.answer import listed
 from bench.reporting.layout import MANY
 from bench.reporting.model import Cell, Column, Row, Section, Table, Unit, code, paragraph, strong
-from bench.reporting.text import count
+from bench.reporting.text import clean, count
 from bench.store.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -136,7 +136,8 @@ def results(found: Sequence[Tuned]) -> Table:
                 _test(one),
                 _gap(one.gain),
                 _gap(one.behind),
-            )
+            ),
+            variant=clean(one.search.method),
         )
         for one in ordered
     )
@@ -323,8 +324,9 @@ def by_trials(found: Sequence[Tuned]) -> Table | None:
                     Cell(one.search.method),
                     *([Cell(one.search.seed)] if several else []),
                     *(Cell(best[k] if k < len(best) else None) for k in shown),
-                    Cell(sum(one.search.seconds) / len(one.search.trials)),
-                )
+                    Cell(sum(one.search.seconds) / len(one.search.trials) if one.search.timed else None),
+                ),
+                variant=clean(one.search.method),
             )
         )
     return _folded(columns, rows)

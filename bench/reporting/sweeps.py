@@ -74,7 +74,7 @@ def _by_epoch(layout: Layout, sweep: Sweep, *, named: bool) -> list[Block]:
         blocks.append(paragraph(strong(f"{layout.label(place, without='alpha')}."), said))
     blocks += [paragraph("Test accuracy, and validation loss by epoch:"), tables.losses(layout, sweep)]
     if any(summary.validation_loss for summary in sweep):
-        blocks += [paragraph("Validation accuracy by epoch:"), tables.validation_accuracies(sweep)]
+        blocks += [paragraph("Validation accuracy by epoch:"), tables.validation_accuracies(layout, sweep)]
     return blocks
 
 

@@ -171,7 +171,8 @@ def elsewhere(layout: Layout, machine: Machine) -> Table:
         there = replace(layout.summaries[place], machine=machine)
         runs = len(there.timed)
         if runs:
-            rows.append(Row((*layout.cells(place), Cell(runs), *machine_costs(there))))
+            cells = (*layout.cells(place), Cell(runs), *machine_costs(there))
+            rows.append(Row(cells, variant=layout.key(place)))
     columns = (*layout.columns, Column("n", Unit.COUNT), *MACHINE_COLUMNS)
     return Table(columns, tuple(rows), shown=0, rest=f"Speed, memory and time on {words.machine(machine)}")
 
@@ -193,18 +194,25 @@ def losses(layout: Layout, sweep: Sequence[Summary]) -> Table:
                 *(_alpha(summary), _accuracy(layout, summary), _n(summary)),
                 *(_loss(summary, epoch, turn) for epoch in epochs),
                 _turn(summary, turn),
-            )
+            ),
+            variant=layout.key(layout.place(summary)),
         )
         for summary, turn in zip(sweep, turns, strict=True)
     )
     return _folded(columns, rows, ALPHAS_SHOWN, "alphas")
 
 
-def validation_accuracies(sweep: Sequence[Summary]) -> Table:
+def validation_accuracies(layout: Layout, sweep: Sequence[Summary]) -> Table:
     """Mean accuracy on the validation split by epoch at each alpha."""
     epochs = _shown(sorted({epoch for s in sweep for epoch in s.validation_loss}), ())
     columns = (Column("alpha", Unit.COUNT), *(Column(_epoch(epoch), Unit.SCORE) for epoch in epochs))
-    rows = tuple(Row((_alpha(s), *(score(_validation_accuracy(s, epoch)) for epoch in epochs))) for s in sweep)
+    rows = tuple(
+        Row(
+            (_alpha(summary), *(score(_validation_accuracy(summary, epoch)) for epoch in epochs)),
+            variant=layout.key(layout.place(summary)),
+        )
+        for summary in sweep
+    )
     return _folded(columns, rows, ALPHAS_SHOWN, "alphas")
 
 
@@ -325,7 +333,10 @@ def _groups_as_rows(
 ) -> Table:
     """A row for each name in `examples`, which has its number of passages, and a column for each of a few variants."""
     first, written = _first(layout), told_apart(examples)
-    columns = (Column(noun.one.capitalize()), *(Column(layout.label(place), Unit.SCORE) for place in first))
+    columns = (
+        Column(noun.one.capitalize()),
+        *(Column(layout.label(place), Unit.SCORE, variant=layout.key(place)) for place in first),
+    )
     rows = tuple(
         Row(
             (

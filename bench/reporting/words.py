@@ -222,6 +222,8 @@ def elsewhere(comparison: Comparison) -> tuple[list[Paragraph], list[Machine]]:
 def _timed(comparison: Comparison, timed: int, runs: int) -> Paragraph:
     """Say that runs beside others have times that compare with nothing, and how many seeds are left of each variant."""
     shared = "Runs that shared the machine with others have speed, memory and time that compare with nothing. "
+    if any(run.speed is None for summary in comparison.summaries for run in summary.runs if run.quality):
+        shared = "Runs that shared the machine or one pass with others have no speed, memory and time that compare. "
     if not timed:
         return paragraph(f"{shared}All {count(runs)} did, so these figures are left out.")
     seeds = sorted({len(summary.timed) for summary in comparison.summaries if summary.runs})

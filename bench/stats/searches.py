@@ -118,14 +118,18 @@ class Search:
 
     @cached_property
     def seconds(self) -> tuple[float, ...]:
-        """What training took in each trial; of one without a result all that it took."""
+        """What training took in each trial; of one without a result, or without times of its own, all that it took."""
         return tuple(spent(trial) for trial in self.trials)
+
+    @property
+    def timed(self) -> bool:
+        """Whether every trial with a result has times of its own, as those haven't that were trained in one pass."""
+        return all(trial.speed is not None for trial in self.trials if trial.status == "ok")
 
 
 def spent(trial: Record) -> float:
-    """Return the seconds of training; all of the run's where it has no result."""
-    known = trial.speed.train_s if trial.speed else None
-    return known if known is not None else (trial.wall_s if trial.status != "ok" else 0.0)
+    """Return the seconds of training; all of the run's where it doesn't say them."""
+    return trial.wall_s if trial.speed is None else trial.speed.train_s or 0.0
 
 
 def _epochs(trial: Record) -> list[Epoch] | None:

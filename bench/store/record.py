@@ -349,8 +349,8 @@ class Record(Part):
     parameters: Parameters | None = None
     quality: Quality | None = None
     search: Search | None = Field(default=None, description="of a trial of a search, which has no quality")
-    speed: Speed | None = None
-    memory: Memory | None = None
+    speed: Speed | None = Field(default=None, description="null where it was trained in one pass with other runs")
+    memory: Memory | None = Field(default=None, description="likewise")
     compute: Compute | None = None
     forgetting: Forgetting | None = Field(
         default=None, description="null where it wasn't asked for, and where the backbone is no causal language model"
@@ -405,5 +405,8 @@ def loads(text: str | bytes) -> Record:
 
 
 def alone(run: Record) -> bool:
-    """Tell whether a run had the machine to itself, as those had that don't say it: only then do its times compare."""
-    return run.speed is None or run.speed.exclusive is not False
+    """Tell whether a run had the machine to itself, as those had that don't say it: only then do its times compare.
+
+    One with a result and no times was trained in one pass with others.
+    """
+    return run.status != "ok" if run.speed is None else run.speed.exclusive is not False

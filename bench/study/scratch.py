@@ -29,6 +29,8 @@ EXAMPLE_COLUMNS = ["text_hash", "document", "category", "style"]
 CHECKPOINTS = ".checkpoints"
 LONG_EPOCH_S = 60.0
 """An epoch that takes so long is worth keeping without being asked."""
+_SLOWER_IN_ONE_PASS = {("cpu", "ia3")}
+"""Of which methods runs are quicker one by one, and on what (docs/speed.md)."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def lay_out(task: Prepared, label: str, todo: Sequence[RunSpec], scratch: Path, 
         console.say(f"{model.name}'s tokenizer puts nothing between the two texts of a pair.")
     if task.corpus.understood and task.corpus.label != "style":  # our own columns go without saying
         console.say(f"{task.corpus.name}: {task.corpus.understood}")
-    jobs = _jobs(task, label, todo, splits, scratch, request)
+    jobs = _jobs(task, label, todo, splits, scratch, request, packs=contents.packs)
     if task.held_out is not None and backbone.models_language(model):
         _hold_out(task.held_out, model.name, tokenizer, scratch)
     return Ready(task, label, scratch, jobs, contents, splits.truncated)
@@ -70,12 +72,20 @@ def timing_jobs(ready: Sequence[Ready], specs: Sequence[RunSpec], request: Reque
     for one in ready:
         if mine := one.task.own(specs):
             apart = one.scratch.with_name(f"{one.scratch.name}-timing")
-            found += _jobs(one.task, one.label, mine, Splits.load(one.scratch), apart, request)
+            splits = Splits.load(one.scratch)
+            found += _jobs(one.task, one.label, mine, splits, apart, request, packs=False)
     return found
 
 
 def _jobs(
-    prepared: Prepared, label: str, specs: Sequence[RunSpec], splits: Splits, scratch: Path, request: Request
+    prepared: Prepared,
+    label: str,
+    specs: Sequence[RunSpec],
+    splits: Splits,
+    scratch: Path,
+    request: Request,
+    *,
+    packs: bool,
 ) -> list[Job]:
     """Write down what all runs read, in a new folder, and return a job for each run.
 
@@ -93,6 +103,7 @@ def _jobs(
     except (OSError, SafetensorError) as error:  # neither names the file
         raise unwritable(prepared.store.folder, error) from error
     checkpoints = prepared.store.folder / CHECKPOINTS
+    in_one_pass = packs and not request.timing and request.checkpoint != "on"
     return [
         Job(
             spec=spec,
@@ -102,9 +113,15 @@ def _jobs(
             checkpoint=None if request.checkpoint == "off" else checkpoints / f"{spec.uid}.safetensors",
             checkpoint_after_s=LONG_EPOCH_S if request.checkpoint == "auto" else 0.0,
             task=label,
+            one_pass=_one_pass(spec) if in_one_pass else None,
         )
         for spec in specs
     ]
+
+
+def _one_pass(spec: RunSpec) -> str | None:
+    """Return what it has in common with runs that are quicker in one pass with it."""
+    return None if (spec.training.device, spec.variant.method) in _SLOWER_IN_ONE_PASS else spec.one_pass
 
 
 def _hold_out(text: str, model: str, tokenizer: PreTrainedTokenizerFast, scratch: Path) -> None:

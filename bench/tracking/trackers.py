@@ -81,7 +81,7 @@ class _Both:
 
     def started(self, job: Job) -> None:
         self.view.started(job)
-        if not self._timing:
+        if not self._timing and job.spec.uid not in self._told:  # one that was lost, or ran out of memory, goes again
             self._told[job.spec.uid] = told = _Told(reports.begun(job))
             self._tell("begin", told.run)
 

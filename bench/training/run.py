@@ -15,7 +15,7 @@ from torch import nn
 
 import methods
 from bench.data import SPLITS, HeldOut, Splits, train_batches
-from bench.job import Outcome, examples_path, storable
+from bench.job import Found, Outcome, examples_path, storable
 from bench.machine import measure
 from bench.model import backbone, features
 from bench.model.features import CachedForward
@@ -90,18 +90,55 @@ class Run:
         self.watch("loading", 0, 1)
         with ExitStack() as layouts:
             with measure.phase(self.training.device) as loading:
-                forward, backbone_parameters = self._load(self.training)
+                forward, backbone_parameters = self.load()
                 count_laid_out = layouts.enter_context(prepacked(forward.module))
-            passes = self._passes(forward)
-            reader = self._reader(forward, passes)
+            passes = self.passes(forward)
+            reader = self.reader(forward, passes)
             fit = self._fit(forward, reader, passes)
             evaluation = None if self.spec.search else self._test(reader)
             laid_out = count_laid_out()
+        costs = Costs(self.training.device, baseline, loading, passes, fit, evaluation)
+        logits = None if evaluation is None else evaluation.logits
+        found = self.found(forward, passes, fit, logits, laid_out, backbone_parameters)
+        outcome = Outcome(**dict(found), speed=costs.speed(self.splits), memory=costs.memory())
+        if evaluation is None:
+            return outcome
+        if trained is not None:
+            trained(outcome)
+
+        notes: list[str] = []
+        found, after = self.found_in(forward, found, notes)
+        with _noting(notes, "speed.eval_merged_tokens_per_s"):
+            costs = replace(costs, merged_tokens_per_s=self._merged_tokens_per_s(forward))
+        del forward, reader
+        found = self.found_beside(found, after, notes)
+        if found.compute is not None:
+            tokens = compute.PASSAGES * compute.tokens(self.training.max_length)
+            costs = replace(costs, flops_per_token=found.compute.flops / tokens)
+        with _noting(notes, "speed.matmul_share"):
+            costs = replace(costs, matmul_flops_per_s=self._once("matmul", self._matmul_speed)["flops_per_s"])
+        return outcome.model_copy(update={**dict(found), "speed": costs.speed(self.splits), "notes": tuple(notes)})
+
+    def found(
+        self,
+        forward: Forward,
+        passes: dict[str, Pass],
+        fit: train.Fit,
+        logits: NDArray[np.float32] | None,
+        laid_out: int,
+        backbone_parameters: int,
+    ) -> Found:
+        """Return what training and evaluation came to; leave the predictions and the adapter where the job says.
+
+        `forward` has the trained module, `logits` [n, styles] are of the test split, None where it isn't looked at.
+        """
         if self.job.adapter is not None:
             adapters.save(forward.module, self.job.adapter)
+        if logits is not None:
+            found = predictions(self.examples, self.job.styles, log_probabilities(logits))
+            found.to_parquet(self.job.predictions, index=False)
         trainable, total = adapters.count(forward.module)
-        costs = Costs(self.training.device, baseline, loading, passes, fit, evaluation)
-        found = Outcome(
+        return Found(
             backbone_parameters=backbone_parameters,
             steps=len(fit.tokens),
             padding_share=passes["train"].padding_share if "train" in passes else fit.padding_share,
@@ -110,42 +147,36 @@ class Run:
             float32_matmul=torch.get_float32_matmul_precision(),
             resolved=self.method.resolved(forward.module),
             parameters=Parameters(trainable=trainable, total=total, adapter_bytes=None),
-            quality=None if evaluation is None else self._quality(fit, evaluation.logits),
-            validation=fit.epochs if evaluation is None else None,
-            speed=costs.speed(self.splits),
-            memory=costs.memory(),
-            compute=None,
+            quality=None if logits is None else self._quality(fit, logits),
+            validation=fit.epochs if logits is None else None,
         )
-        if evaluation is None:
-            return found
-        if trained is not None:
-            trained(found)
 
-        notes: list[str] = []
+    def found_in(self, forward: Forward, found: Found, notes: list[str]) -> tuple[Found, float | None]:
+        """Add what is measured of the trained module; return the nats a token that it needs for the held-out text, too.
+
+        A figure that can't be had is null, and a note says why.
+        """
         with _noting(notes, "parameters.adapter_bytes"):
             size = adapters.adapter_bytes(forward.module)
             found = found.model_copy(update={"parameters": found.parameters.model_copy(update={"adapter_bytes": size})})
         after: float | None = None
         with _noting(notes, "forgetting"):
             after = self._nats_after(forward)
-        with _noting(notes, "speed.eval_merged_tokens_per_s"):
-            costs = replace(costs, merged_tokens_per_s=self._merged_tokens_per_s(forward))
-        del forward, reader
+        return found, after
+
+    def found_beside(self, found: Found, after: float | None, notes: list[str]) -> Found:
+        """Add what takes other modules than the trained one, which needn't be there any more."""
         if after is not None:
             with _noting(notes, "forgetting"):
                 found = found.model_copy(update={"forgetting": self._forgetting(after)})
         with _noting(notes, "compute"):
             fixed = Compute(**self._once(f"step {self.spec.variant.identity()}", self._fixed_step))
-            found = found.model_copy(update={"compute": fixed})
-            tokens = compute.PASSAGES * compute.tokens(self.training.max_length)
-            costs = replace(costs, flops_per_token=fixed.flops / tokens)
-        with _noting(notes, "speed.matmul_share"):
-            costs = replace(costs, matmul_flops_per_s=self._once("matmul", self._matmul_speed)["flops_per_s"])
-        return found.model_copy(update={"speed": costs.speed(self.splits), "notes": tuple(notes)})
+            return found.model_copy(update={"compute": fixed})
+        return found
 
     def step_s(self, ready: Callable[[], object]) -> list[float]:
         """Train for one epoch at most, once `ready` returns, and return how many seconds each step took."""
-        forward, _ = self._load(self.training)
+        forward, _ = self.load()
         with prepacked(forward.module):
             fitting = train.Fitting(forward, self.method, self.splits.train, self.training, self.watch)
             batches = train_batches(len(self.splits.train.labels), self.training.batch_size, self.spec.seed, 1)
@@ -154,12 +185,8 @@ class Run:
         return fitting.result.step_s
 
     def _test(self, reader: Forward) -> train.Evaluation:
-        """Predict the test split, and leave the predictions where the job says."""
         self.watch("evaluating", 0, 1)
-        evaluation = train.evaluate(reader, self.splits.test)
-        found = predictions(self.examples, self.job.styles, log_probabilities(evaluation.logits))
-        found.to_parquet(self.job.predictions, index=False)
-        return evaluation
+        return train.evaluate(reader, self.splits.test)
 
     def _fit(self, forward: Forward, reader: Forward, passes: dict[str, Pass]) -> train.Fit:
         """Train the module in place: by gradient steps, or as the method itself fits its head to the features."""
@@ -177,11 +204,12 @@ class Run:
         path = self.job.checkpoint
         return None if path is None else Checkpoint(path, self.job.scratch, self.job.checkpoint_after_s)
 
-    def _load(self, training: TrainingSpec, method: Method | None = None) -> tuple[Forward, int]:
+    def load(self, training: TrainingSpec | None = None, method: Method | None = None) -> tuple[Forward, int]:
         """Return the adapted model, on its device and in its precision, and how many parameters its backbone has.
 
-        It is adapted by the run's method where no other is given.
+        It is adapted by the run's method and for its training where no other is given.
         """
+        training = training or self.training
         torch.manual_seed(self.spec.seed)
         model = backbone.load(self.spec.backbone, len(self.job.styles), self.spec.seed)
         parameters = sum(p.numel() for p in base_model(model).parameters())
@@ -191,7 +219,7 @@ class Run:
         pad_id = backbone.pad_id(self.spec.backbone)
         return Forward(module, training.device, training.dtype, pad_id, len(self.job.styles)), parameters
 
-    def _passes(self, forward: Forward) -> dict[str, Pass]:
+    def passes(self, forward: Forward) -> dict[str, Pass]:
         """Return the backbone's pass over each split that is read, where nothing in the backbone ever changes."""
         head = self._lone_head(forward)
         if head is None:
@@ -216,7 +244,7 @@ class Run:
         heads = list(head_modules(cast("PreTrainedModel", forward.module)).values())
         return heads[0] if len(heads) == 1 else None
 
-    def _reader(self, forward: Forward, passes: dict[str, Pass]) -> Forward:
+    def reader(self, forward: Forward, passes: dict[str, Pass]) -> Forward:
         """Return what training and evaluation read: the whole model, or its head on kept features."""
         head = self._lone_head(forward)
         if not passes or head is None:
@@ -249,7 +277,7 @@ class Run:
         """Return how well the backbone as it comes does; `unchanged` is a module that has it, where one is at hand."""
 
         def find() -> dict[str, Any]:
-            return {"nats": self._nats(unchanged or self._load(self.training, methods.get("frozen")())[0])}
+            return {"nats": self._nats(unchanged or self.load(method=methods.get("frozen")())[0])}
 
         return float(self._once(f"nats {self._longest_piece}", find)["nats"])
 
@@ -269,7 +297,7 @@ class Run:
     def _fixed_step(self) -> dict[str, Any]:
         self.watch("counting", 0, 1)
         training = self.training.model_copy(update={"device": "cpu", "dtype": "fp32"})
-        forward, _ = self._load(training)
+        forward, _ = self.load(training)
         config = cast("PreTrainedConfig", forward.module.config)
         end = backbone.end_id(self.spec.backbone)
         return compute.fixed_step(forward, self.method, training, config.vocab_size, end).model_dump()

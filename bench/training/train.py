@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Penalty = Callable[[torch.nn.Module], torch.Tensor]
 
-_CHECK_EVERY = 10
+CHECK_EVERY = 10
 
 
 class Diverged(Exception):
@@ -128,13 +128,13 @@ def fit(
         begin = time.monotonic()
         batches = train_batches(len(splits.train.labels), spec.batch_size, seed, epoch)
         loss = fitting.train_epoch(batches[: fitting.plan.steps - len(fitting.result.tokens)])
-        validated = _validate(forward, splits, epoch, loss, spec.select_metric)
-        fitting.result.epochs.append(validated)
+        ended = _validate(forward, splits, epoch, loss, spec.select_metric)
+        fitting.result.epochs.append(ended)
         if spec.select_epoch and best_validated(fitting.result.epochs, spec.select_metric).epoch == epoch:
             fitting.best = {name: tensor.clone() for name, tensor in module_tensors(forward.module).items()}
         if checkpoint is not None:
             checkpoint.keep(fitting, time.monotonic() - begin)
-        watch("training", len(fitting.result.tokens), fitting.plan.steps, loss, validated)
+        watch("training", len(fitting.result.tokens), fitting.plan.steps, loss, ended)
     for name, tensor in module_tensors(forward.module).items() if fitting.best else ():
         tensor.copy_(fitting.best[name])
     return fitting.result
@@ -168,7 +168,7 @@ def fit_to_features(
     result.charge(cost)
     with torch.inference_mode():
         loss = functional.cross_entropy(head(features), labels)
-    _check(loss, 0)
+    check(loss, 0)
     result.epochs.append(_validate(forward, splits, 1, loss.item(), select_metric))
     watch("fitting", 1, 1, loss.item(), result.epochs[0])
     return result
@@ -189,9 +189,7 @@ class Fitting:
         self.penalty = getattr(method, "penalty", None)
         self.after_step = getattr(method, "after_step", None)
         self.resumable = method.resumable and self.after_step is None and not hasattr(method, "optimizer")
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, _warmup_and_decay(self.plan.steps, spec.warmup_share)
-        )
+        self.schedule = schedule(self.optimizer, self.plan, spec.warmup_share)
 
     def train_epoch(self, batches: list[NDArray[np.int64]]) -> float:
         """Take one step a batch; return the mean training loss an example."""
@@ -205,7 +203,7 @@ class Fitting:
                 self.count(rows)
             self.result.step_s += clock.durations()
         self.result.charge(cost)
-        _check(total, len(self.result.tokens))
+        check(total, len(self.result.tokens))
         return float(total) / sum(len(rows) for rows in batches)
 
     def step(self, rows: NDArray[np.int64]) -> torch.Tensor:
@@ -218,8 +216,8 @@ class Fitting:
         if self.after_step is not None:
             self.after_step(self.forward.module, len(self.result.tokens))
         self.optimizer.zero_grad(set_to_none=True)
-        if len(self.result.tokens) % _CHECK_EVERY == 0:
-            _check(loss, len(self.result.tokens))
+        if len(self.result.tokens) % CHECK_EVERY == 0:
+            check(loss, len(self.result.tokens))
             self.watch("training", len(self.result.tokens), self.plan.steps, loss.item())
         return loss
 
@@ -249,15 +247,18 @@ def _optimizer(forward: Forward, method: Method, plan: Plan, weight_decay: float
     return torch.optim.AdamW(parameters, lr=method.learning_rate, weight_decay=weight_decay, fused=fused)
 
 
-def _check(loss: torch.Tensor, step: int) -> None:
+def check(loss: torch.Tensor, step: int) -> None:
+    """Raise Diverged for a loss that isn't finite."""
     if not torch.isfinite(loss):
         raise Diverged(f"the training loss is {loss.item()} at step {step}; a smaller learning_rate may help")
 
 
-def _warmup_and_decay(steps: int, warmup_share: float) -> Callable[[int], float]:
-    """A learning rate that rises linearly over the warm-up's share of the steps, then falls linearly towards zero."""
-    warmup = max(1, round(steps * warmup_share))
-    return lambda step: min((step + 1) / warmup, (steps - step) / max(1, steps - warmup + 1))
+def schedule(optimizer: torch.optim.Optimizer, plan: Plan, warmup_share: float) -> torch.optim.lr_scheduler.LambdaLR:
+    """Let learning rates rise linearly over the warm-up's share of the steps, then fall linearly towards zero."""
+    warmup = max(1, round(plan.steps * warmup_share))
+    return torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / warmup, (plan.steps - step) / max(1, plan.steps - warmup + 1))
+    )
 
 
 def evaluate(forward: Forward, split: TokenSplit) -> Evaluation:
@@ -273,7 +274,12 @@ def evaluate(forward: Forward, split: TokenSplit) -> Evaluation:
 
 
 def _validate(forward: Forward, splits: Splits, epoch: int, train_loss: float | None, metric: str) -> Epoch:
-    logits, labels = evaluate(forward, splits.validation).logits, splits.validation.labels
+    return validated(evaluate(forward, splits.validation).logits, splits, epoch, train_loss, metric)
+
+
+def validated(logits: NDArray[np.float32], splits: Splits, epoch: int, train_loss: float | None, metric: str) -> Epoch:
+    """Return what logits [n, styles] on the validation split say. Raises Diverged where their loss isn't finite."""
+    labels = splits.validation.labels
     loss = cross_entropy(logits, labels)
     if not math.isfinite(loss):
         raise Diverged(f"the validation loss is {loss} after epoch {epoch}; a smaller learning_rate may help")

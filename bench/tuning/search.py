@@ -207,7 +207,8 @@ class _Trials:
         training = prepared.study.training.model_copy(update={"select_metric": asked.select_metric})
         self.study = prepared.study.model_copy(update={"training": training})
         self.defaults = asked.defaults()
-        self.request = replace(asked.request, save_adapters=None)
+        timing = asked.request.timing or asked.budget_s is not None  # a budget is of the trials' times
+        self.request = replace(asked.request, save_adapters=None, timing=timing)
         self.asked_for: dict[tuple[str, int, int], Variant] = {}
         self.done: dict[Which, list[Record]] = {(n, seed): [] for seed in asked.search_seeds for n in found}
 

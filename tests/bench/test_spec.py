@@ -170,6 +170,24 @@ def test_a_group_stands_for_its_members() -> None:
     assert expand(("no_such",)) == ("no_such",)
 
 
+def test_runs_that_differ_in_what_is_free_there_can_be_trained_in_one_pass() -> None:
+    def key(path: str, value: object) -> str | None:
+        return RunSpec.model_validate(_changed(RUN, path, value)).one_pass
+
+    def with_(**given: object) -> str | None:
+        return key("variant.hyperparameters", {**LORA.hyperparameters, **given})
+
+    alike = {with_(alpha=8), with_(learning_rate=0.1), RUN.one_pass}
+    assert len(alike) == 1
+    assert None not in alike
+    assert not alike & {with_(r=4), key("seed", 9), key("training.epochs", 9), key("data.fingerprint", "other")}
+    assert with_(dropout=0.1) is None
+    assert key("variant", Variant(method="prefix", hyperparameters={"tokens": 20, "learning_rate": 5e-3})) is None
+    space = {"learning_rate": RangeSpec(low=1e-5, high=1e-2, log=True)}
+    trials = [RUN.model_copy(update={"search": TrialSpec(trial=number, space=space)}) for number in (0, 1)]
+    assert len({trial.one_pass for trial in trials} - alike) == 1
+
+
 def test_trials_and_their_spaces_are_told_apart_and_what_is_no_trial_is_what_it_was_before_there_were_any() -> None:
     space = {"learning_rate": RangeSpec(low=1e-5, high=1e-2, log=True)}
     wider = {"learning_rate": RangeSpec(low=1e-5, high=1e-1, log=True)}

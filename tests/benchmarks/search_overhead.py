@@ -63,9 +63,7 @@ def search(method: str, trials: int, work: Path) -> tuple[list[Record], list[flo
     command = [sys.executable, "-m", "bench", "tune", "--model", str(EMBEDDED), "--data", str(texts)]
     command += ["--methods", method, "--trials", str(trials), "--seeds", "1", "--device", "cpu", "--threads", "1"]
     command += ["--max-steps", "1", "--max-length", str(TOKENS)]
-    study = subprocess.Popen(
-        [*command, "--no-baseline", "--no-timing", "--results", str(store)], cwd=ROOT, stdout=subprocess.DEVNULL
-    )
+    study = subprocess.Popen([*command, "--no-baseline", "--results", str(store)], cwd=ROOT, stdout=subprocess.DEVNULL)
     processor = _processor_s(study)
     if study.wait():
         raise RuntimeError(f"the search of {method} went wrong")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench.reporting.model import Picture
@@ -29,7 +30,7 @@ def picture(view: View) -> Picture | None:
         name="accuracy",
         title="Test accuracy with 95% interval",
         alt=_told(view, places),
-        svg=drawing.svg(lambda: _draw(view, places)),
+        draw=partial(drawing.svg, lambda: _draw(view, places)),
         interactive=_interactive(view, places),
     )
 
@@ -121,6 +122,7 @@ def _trace(view: View, name: str, members: Sequence[int], row: dict[int, int]) -
         "y": [row[place] for place in members],
         "error_x": drawing.bars(map(view.reach, members), COLOUR[name], thickness=2),
         "marker": {"size": 10, "color": COLOUR[name], "symbol": "circle" if name == TOP else "circle-open"},
+        "customdata": [view.key(place) for place in members],
         "hovertext": [view.hover(place, name) for place in members],
         "hovertemplate": drawing.HOVER,
     }

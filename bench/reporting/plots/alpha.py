@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import NullLocator
@@ -43,7 +44,7 @@ def picture(view: View) -> Picture | None:
         name="alpha-sweep",
         title="LoRA's alpha",
         alt=_told(view, sweeps),
-        svg=drawing.svg(lambda: _draw(view, sweeps)),
+        draw=partial(drawing.svg, lambda: _draw(view, sweeps)),
         interactive=_interactive(view, sweeps),
     )
 
@@ -140,7 +141,7 @@ def _interactive(view: View, sweeps: Sequence[Sweep]) -> str:
         "yaxis2": {},
         "annotations": [drawing.heading(number, title) for number, title in enumerate(TITLES)],
     }
-    return drawing.plotly(data, layout, height=300, entries=sum("name" in trace for trace in data))
+    return drawing.plotly(data, layout, height=300)
 
 
 def _traces(view: View, sweep: Sweep, number: int) -> list[dict[str, Any]]:
@@ -149,8 +150,10 @@ def _traces(view: View, sweep: Sweep, number: int) -> list[dict[str, Any]]:
     shared = {"type": "scatter", "legendgroup": sweep.name, "hovertemplate": drawing.HOVER}
     marker = {"symbol": drawing.SYMBOLS[number], "size": 9, "color": colour}
     name = safe(sweep.name)
+    keys = {alpha: view.key(place) for alpha, place in zip(sweep.alphas, sweep.places, strict=True)}
     accuracy = {
         **shared,
+        "customdata": list(keys.values()),
         "mode": "lines+markers",
         "name": name,
         "x": sweep.alphas,
@@ -166,6 +169,7 @@ def _traces(view: View, sweep: Sweep, number: int) -> list[dict[str, Any]]:
         "yaxis": "y2",
         "mode": "lines+markers",
         "showlegend": False,
+        "customdata": [keys[alpha] for alpha in alphas],
         "x": alphas,
         "y": last,
         "hovertext": _tell(name, alphas, last, "after the last epoch"),

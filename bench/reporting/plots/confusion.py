@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 
 from bench.labels import label_noun
 from bench.reporting.model import Picture
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 EACH_ROW = "each row adds up to 100%"
 FAINT = 0.005
-SHADES = ("#f7fafd", "#08306b")
+SHADES = LinearSegmentedColormap.from_list("shades", ("#f7fafd", "#08306b"))
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def picture(view: View) -> Picture | None:
         name="confusion",
         title=f"What {view.name(best)} takes for what{which}",
         alt=_told(view.name(best), matrix),
-        svg=drawing.svg(lambda: _draw(matrix)),
+        draw=partial(drawing.svg, lambda: _draw(matrix)),
         interactive=_interactive(matrix, len(outcomes.seeds)),
     )
 
@@ -89,8 +90,7 @@ def _draw(matrix: _Matrix) -> Figure:
     width, height = side + name + 0.9, side + 0.7 * name + 0.6
     figure = drawing.figure(width, height)
     ax = figure.add_axes(((name + 0.4) / width, 0.15 / height, side / width, side / height))
-    shades = LinearSegmentedColormap.from_list("shades", SHADES)
-    ax.imshow(shares, cmap=shades, vmin=0, vmax=1, aspect="auto")
+    ax.imshow(shares, cmap=SHADES, vmin=0, vmax=1, aspect="auto")
     ax.set_xticks(range(len(styles)), styles, rotation=45, ha="left", rotation_mode="anchor")
     ax.set_yticks(range(len(styles)), styles)
     ax.xaxis.tick_top()
@@ -112,35 +112,37 @@ def _interactive(matrix: _Matrix, seeds: int) -> str:
     counts, shares = matrix.counts, matrix.shares
     names = [safe(style) for style in matrix.styles]
     places = list(range(len(names)))
-    told = [
-        [
-            f"true {matrix.noun.one} <b>{names[row]}</b><br>predicted <b>{names[column]}</b><br>"
-            f"{100 * shares[row, column]:.1f}%: "
-            f"{count(counts[row, column])} of {count(counts[row].sum())} over {seeds} seed{'s' * (seeds > 1)}"
-            for column in places
-        ]
-        for row in places
-    ]
-    trace = {
-        "type": "heatmap",
-        "z": np.round(100 * shares, 2).tolist(),
-        "text": [[f"{100 * share:.0f}" if share >= FAINT else "" for share in row] for row in shares],
-        "hovertext": told,
+
+    def told(row: int, column: int) -> str:
+        of = f"{count(counts[row, column])} of {count(counts[row].sum())} over {seeds} seed{'s' * (seeds > 1)}"
+        named = f"true {matrix.noun.one} <b>{names[row]}</b><br>predicted <b>{names[column]}</b>"
+        return f"{named}<br>{100 * shares[row, column]:.1f}%: {of}"
+
+    cells = [(row, column) for row in places for column in places]
+    trace = {  # a bar for each cell: plotly's basic bundle has no heatmap
+        "type": "bar",
+        "orientation": "h",
+        "base": [column - 0.48 for _, column in cells],
+        "x": [0.96] * len(cells),
+        "y": [row for row, _ in cells],
+        "width": 0.96,
+        "text": [f"{100 * shares[cell]:.0f}" if shares[cell] >= FAINT else "" for cell in cells],
+        "textposition": "inside",
+        "insidetextanchor": "middle",
+        "textangle": 0,
+        "hovertext": [told(*cell) for cell in cells],
         "hovertemplate": drawing.HOVER,
-        "texttemplate": "%{text}",
-        "colorscale": [[0, SHADES[0]], [1, SHADES[1]]],
-        "zmin": 0,
-        "zmax": 100,
-        "showscale": False,
-        "xgap": 1,
-        "ygap": 1,
+        "showlegend": False,
+        "marker": {"color": [to_hex(SHADES(shares[cell])) for cell in cells]},
     }
     axis = {"tickvals": places, "ticktext": names, "automargin": True, "showgrid": False}
+    ends = [-0.5, len(names) - 0.5]
     layout = {
-        "xaxis": {**axis, "tickangle": -45, "title": {"text": f"Predicted {matrix.noun.one}"}},
-        "yaxis": {**axis, "autorange": "reversed", "title": {"text": f"True {matrix.noun.one}; {EACH_ROW}"}},
+        "barmode": "overlay",
+        "xaxis": {**axis, "range": ends, "tickangle": -45, "title": {"text": f"Predicted {matrix.noun.one}"}},
+        "yaxis": {**axis, "range": ends[::-1], "title": {"text": f"True {matrix.noun.one}; {EACH_ROW}"}},
     }
-    return drawing.plotly([trace], layout, height=min(620, 120 + 32 * len(names)))
+    return drawing.plotly([trace], layout, height=max(280, min(620, 120 + 32 * len(names))))
 
 
 def _told(name: str, matrix: _Matrix) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench.reporting.model import Picture, Unit
@@ -42,7 +43,7 @@ def picture(view: View) -> Picture | None:
         name="difference",
         title=f"{title}: the 95% interval by itself (thick) and together with all others (thin)",
         alt=_told(view, base, places, found),
-        svg=drawing.svg(lambda: _draw(view, title, places, found, left_out)),
+        draw=partial(drawing.svg, lambda: _draw(view, title, places, found, left_out)),
         interactive=rows.interactive(view, places, safe(title), _traces(view, base, places, found), _marks()),
     )
 
@@ -109,6 +110,7 @@ def _traces(view: View, base: int, places: Sequence[int], found: Mapping[int, Di
             "x": [100 * found[place].mean for place in members],
             "y": [row[place] for place in members],
             "legendgroup": verdict,
+            "customdata": [view.key(place) for place in members],
         }
         thin, thick = (
             drawing.bars((_reach(found[place], together=together) for place in members), colour, thickness)
@@ -135,6 +137,7 @@ def _traces(view: View, base: int, places: Sequence[int], found: Mapping[int, Di
                 "x": [0],
                 "y": [row[base]],
                 "marker": marker,
+                "customdata": [view.key(base)],
                 "hovertext": [view.hover(base)],
                 "hovertemplate": drawing.HOVER,
                 "showlegend": False,

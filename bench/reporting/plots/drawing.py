@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from matplotlib.axes import Axes
+
+    from bench.reporting.model import Letters
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's colours, which colour-blind readers can tell apart, but for black and yellow: on a page that may be
@@ -39,10 +42,10 @@ STYLE: dict[Any, Any] = {
     "axes.titlelocation": "left",
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
+    "font.sans-serif": ["DejaVu Sans", "Verdana"],  # whose letters are as wide
     "font.size": 9,
     "grid.color": "#e4e7eb",
     "legend.frameon": False,
-    "svg.fonttype": "path",  # the same letters wherever it is looked at
     "svg.hashsalt": "bench",
     "text.color": INK,
     "text.parse_math": False,  # a dollar sign in a name is a dollar sign
@@ -51,15 +54,22 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def svg(draw: Callable[[], Figure]) -> bytes:
+def svg(draw: Callable[[], Figure], letters: Letters) -> bytes:
     """Draw a figure in our style, whatever the user's, and return it as SVG, on white: a dark page shows it too."""
     stream = io.BytesIO()
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a name in any script; it shows a box
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)
+        mpl.rcParams["svg.fonttype"] = "path" if letters == "outlines" else "none"
         draw().savefig(stream, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
-    return stream.getvalue()
+    return stream.getvalue() if letters == "outlines" else _slim(stream.getvalue())
+
+
+def _slim(drawn: bytes) -> bytes:
+    """Leave out comments, and of coordinates what is less than a hundredth of a point: letters aren't drawn here."""
+    without = re.sub(rb"<!--.*?-->", b"", drawn, flags=re.DOTALL)
+    return re.sub(rb'="[^"]*"', lambda value: re.sub(rb"(\.\d\d)\d+", rb"\1", value[0]), without)
 
 
 def figure(width: float, height: float) -> Figure:
@@ -81,18 +91,27 @@ def plain_numbers(axes: Axes, which: str) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def plotly(data: list[dict[str, Any]], layout: dict[str, Any], height: int, entries: int = 0, columns: int = 2) -> str:
+def plotly(
+    data: list[dict[str, Any]],
+    layout: dict[str, Any],
+    height: int,
+    columns: int = 2,
+    rows: Sequence[str] = (),
+) -> str:
     """Return a plotly figure as JSON.
 
     The page arranges its panels, each `height` pixels high and so many side by side where there is room, colours it,
-    and gives a legend of so many entries room. More than two side by side are on one scale, which stands at the edges.
+    and gives its legend room. More than two side by side are on one scale, which stands at the edges.
+
+    What a trace shows of a variant goes and stands out with it: `customdata` names the variant of each point, `meta`
+    that of a whole trace, and `rows` that of each row, where the vertical axis counts these.
     """
     whole = {
         "margin": {"l": 64, "r": 24, "t": 32, "b": 56},
         "hovermode": "closest",
-        "showlegend": entries > 0,
+        "showlegend": any("name" in trace and trace.get("showlegend", True) for trace in data),
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yref": "container", "yanchor": "bottom"},
-        "meta": {"height": height, "entries": entries, "columns": columns},
+        "meta": {"height": height, "columns": columns, "rows": list(rows)},
         **layout,
     }
     return json.dumps({"data": data, "layout": whole}, ensure_ascii=False, allow_nan=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench.reporting.model import Picture
@@ -57,7 +58,7 @@ def picture(view: View) -> Picture | None:
         name="learning-curves",
         title="Validation loss and accuracy after each epoch",
         alt=_told(view, curves, outstanding),
-        svg=drawing.svg(lambda: _draw(view, curves, outstanding)),
+        draw=partial(drawing.svg, lambda: _draw(view, curves, outstanding)),
         interactive=_interactive(view, curves, outstanding),
     )
 
@@ -117,13 +118,13 @@ def _interactive(view: View, curves: dict[int, list[Curve]], outstanding: Sequen
         data += [{**axes, **_other(view, place, curves[place][number], kind)} for place in others]
         for rank, place in enumerate(outstanding):
             traces = _traces(view, place, curves[place][number], kind, rank)
-            data += [{**axes, **trace, "legendgroup": str(place)} for trace in traces]
+            data += [{**axes, **trace, "legendgroup": str(place), "meta": view.key(place)} for trace in traces]
             data[-1]["showlegend"] = number == 0
         limits = _limits([curves[place][number] for place in outstanding])
         layout[f"xaxis{suffix}"] = {"title": {"text": "Epoch"}, "tick0": 0, "dtick": _every(curves)}
         layout[f"yaxis{suffix}"] = {"range": limits}
         layout["annotations"].append(drawing.heading(number, kind.title))
-    return drawing.plotly(data, layout, height=300, entries=len(outstanding))
+    return drawing.plotly(data, layout, height=300)
 
 
 def _every(curves: dict[int, list[Curve]]) -> int:
@@ -148,7 +149,8 @@ def _line(view: View, place: int, curve: Curve, kind: Kind) -> dict[str, Any]:
 
 def _other(view: View, place: int, curve: Curve, kind: Kind) -> dict[str, Any]:
     line = {"color": drawing.GREY, "width": 1}
-    return {**_line(view, place, curve, kind), "mode": "lines", "line": line, "opacity": 0.5, "showlegend": False}
+    shared = {"mode": "lines", "line": line, "opacity": 0.5, "showlegend": False, "meta": view.key(place)}
+    return {**_line(view, place, curve, kind), **shared}
 
 
 def _traces(view: View, place: int, curve: Curve, kind: Kind, rank: int) -> list[dict[str, Any]]:

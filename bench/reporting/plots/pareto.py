@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 import textwrap
-from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from bench.reporting.figures import FIGURES
 from bench.reporting.model import Picture
-from bench.reporting.plots import drawing
+from bench.reporting.plots import drawing, explore
 from bench.reporting.plots.labels import OFFSETS, Label, put_labels
-from bench.reporting.plots.view import folded, safe
-from bench.reporting.text import count, duration, joules, nats, per_second, score, size
+from bench.reporting.text import score
 from bench.reporting.words import BASELINE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -39,45 +39,18 @@ WIDE, HIGH, GAP = 3.7, 2.5, 0.65
 MEMBER, OTHER = "on the Pareto front (in so many of 100 bootstrap draws)", "not on it"
 
 
-@dataclass(frozen=True)
-class Axis:
-    """A cost's axis: its title, how a value is written, the units that its ticks may be in, and whether a value may be
-    less than 0."""
-
-    title: str
-    write: Callable[[float], str]
-    units: tuple[tuple[str, float], ...] = (("", 1),)
-    signed: bool = False
-
-    def unit(self, values: Sequence[float]) -> tuple[str, float]:
-        """The largest unit in which every value is at least 1, else the smallest."""
-        return next((unit for unit in reversed(self.units) if min(values) >= unit[1]), self.units[0])
-
-
-AXES = {
-    "live_peak_bytes": Axis(
-        "Peak memory of live tensors", size, (("B", 1), ("KiB", 2**10), ("MiB", 2**20), ("GiB", 2**30))
-    ),
-    "trainable": Axis("Trainable parameters", lambda value: f"{count(value)} parameters"),
-    "train_s": Axis("Training time", duration, (("s", 1), ("min", 60), ("h", 3600))),
-    "eval_tokens_per_s": Axis("Inference speed", lambda value: f"{per_second(value)} tokens/s", (("tokens/s", 1),)),
-    "forgetting": Axis("Forgetting", lambda value: f"{nats(value)} nats a token", (("nats a token", 1),), signed=True),
-    "train_joules": Axis("Training energy", joules, (("J", 1), ("kJ", 1e3), ("MJ", 1e6))),
-}
-
-
 class Panel:
     """A front's variants that are known to beat the majority class, and whose cost is known, in the axes' units."""
 
     def __init__(self, view: View, front: Front) -> None:
-        self.view, self.front, self.axis = view, front, AXES[front.cost]
+        self.view, self.front, self.axis = view, front, FIGURES[front.cost]
         known = {place: cost for place in view.useful if (cost := front.costs[place]) is not None}
         self.places = list(known)
-        self.unit, factor = self.axis.unit(list(known.values())) if known else ("", 1.0)
+        self.unit, factor = self.axis.unit(known.values())
         self.x = {place: cost / factor for place, cost in known.items()}
         self.y = {place: 100 * view.mean(place) for place in known}
         self.log = bool(known) and min(known.values()) > 0 and max(known.values()) > LOG * min(known.values())
-        self.more_is_better = front.cost == "eval_tokens_per_s"
+        self.more_is_better = self.axis.more_is_better
 
     @property
     def title(self) -> str:
@@ -117,13 +90,6 @@ class Panel:
         told = f" ({100 * share:.0f})" if place in self.front.members and share is not None else ""
         return "\n".join(textwrap.wrap(self.view.name(place) + told, LINE))
 
-    def hover(self, place: int) -> str:
-        """What the page says of a point."""
-        cost = f"{self.axis.title.lower()}: {self.axis.write(self.front.costs[place] or 0.0)}"
-        share = self.front.shares[place]
-        on = "on the front" if place in self.front.members else "not on the front"
-        return self.view.hover(place, cost, on + ("" if share is None else f"; in {100 * share:.0f}% of draws it is"))
-
 
 def picture(view: View) -> Picture | None:
     """Draw every cost that the records tell; None where fewer than two variants can be drawn."""
@@ -140,8 +106,8 @@ def picture(view: View) -> Picture | None:
         name="pareto",
         title="Accuracy against cost: up and to the left is better",
         alt=_told(view, panels),
-        svg=drawing.svg(lambda: _draw(view, panels, labels, limits)),
-        interactive=_interactive(panels, labels, limits),
+        draw=partial(drawing.svg, lambda: _draw(view, panels, labels, limits)),
+        interactive=explore.data(view, [panel.front.cost for panel in panels]),
     )
 
 
@@ -247,65 +213,6 @@ def _legend(figure: Figure, view: View) -> None:
     ngrams = Line2D([], [], linestyle=":", color=drawing.GREEN, label=BASELINE)
     handles = [on, off, bar, *([] if view.ngrams is None else [ngrams])]
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.06, 1.0), ncols=4, fontsize=8)
-
-
-def _interactive(panels: Sequence[Panel], labels: Sequence[list[Label]], limits: tuple[float, float]) -> str:
-    data: list[dict[str, Any]] = []
-    layout: dict[str, Any] = {"annotations": [], "shapes": []}
-    for number, (panel, names) in enumerate(zip(panels, labels, strict=True)):
-        suffix = drawing.panel(number)
-        axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
-        data.append({**axes, **_front_line(panel)})
-        data += [{**axes, **_points(panel, names, on), "showlegend": number == 0} for on in (True, False)]
-        limited = [math.log10(bound) for bound in panel.range] if panel.log else list(panel.range)
-        layout[f"xaxis{suffix}"] = {"range": limited, "type": "log" if panel.log else "linear", **_ticks(panel)}
-        layout[f"yaxis{suffix}"] = {"range": limits, "title": {"text": "Test accuracy, %"}}
-        layout["annotations"].append(drawing.heading(number, safe(panel.title)))
-        if panel.view.ngrams is not None:
-            y = 100 * panel.view.ngrams
-            ends = {"xref": f"x{suffix} domain", "x0": 0, "x1": 1, "yref": f"y{suffix}", "y0": y, "y1": y}
-            layout["shapes"].append({"type": "line", **ends, "line": {"color": drawing.GREEN, "dash": "dot"}})
-    return drawing.plotly(data, layout, height=280, entries=2)
-
-
-def _ticks(panel: Panel) -> dict[str, Any]:
-    if not panel.log:
-        return {"tickformat": ",~r", "nticks": 6}
-    return {"tickvals": panel.ticks, "ticktext": [drawing.number(tick) for tick in panel.ticks]}
-
-
-def _front_line(panel: Panel) -> dict[str, Any]:
-    """The accuracy that can be had at each cost: it steps up at every member of the front."""
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [panel.x[place] for place in panel.members],
-        "y": [panel.y[place] for place in panel.members],
-        "line": {"shape": "hv", "color": drawing.BLUE},
-        "hoverinfo": "skip",
-        "showlegend": False,
-    }
-
-
-def _points(panel: Panel, labels: Sequence[Label], on: bool) -> dict[str, Any]:
-    """The points on the front or those that aren't, as one of plotly's traces; plotly draws no line to a far name."""
-    places = [place for place in panel.places if (place in panel.front.members) == on]
-    written = {label.place: label for label in labels if not label.far}
-    colour = drawing.BLUE if on else drawing.GREY
-    return {
-        "type": "scatter",
-        "mode": "markers+text",
-        "name": MEMBER if on else OTHER,
-        "x": [panel.x[place] for place in places],
-        "y": [panel.y[place] for place in places],
-        "error_y": drawing.bars(map(panel.view.reach, places), colour),
-        "text": [folded(written[place].text, LINE) if place in written else "" for place in places],
-        "textposition": [written[place].side if place in written else "top center" for place in places],
-        "textfont": {"size": 11},
-        "marker": {"size": 11 if on else 9, "color": colour, "symbol": "circle" if on else "circle-open"},
-        "hovertext": [panel.hover(place) for place in places],
-        "hovertemplate": drawing.HOVER,
-    }
 
 
 def _told(view: View, panels: Sequence[Panel]) -> str:

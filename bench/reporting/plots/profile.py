@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench.reporting.model import Picture
@@ -30,8 +31,8 @@ def picture(found: Overall, names: Sequence[str]) -> Picture | None:
         name="performance-profile",
         title="Performance profiles over all tasks",
         alt=_told(profiles, shown),
-        svg=drawing.svg(lambda: _draw(profiles, shown)),
-        interactive=_interactive(profiles, shown),
+        draw=partial(drawing.svg, lambda: _draw(profiles, shown)),
+        interactive=_interactive(profiles, [clean(name) for name in names]),
     )
 
 
@@ -66,19 +67,20 @@ def _interactive(profiles: Sequence[Profile], names: Sequence[str]) -> str:
         coloured = number < STANDING_OUT
         colour = drawing.COLOURS[number] if coloured else drawing.GREY
         if coloured and profile.low is not None and profile.high is not None:
-            data.append(_band(x, profile.low.tolist(), profile.high.tolist(), colour))
+            data.append(_band(x, profile.low.tolist(), profile.high.tolist(), colour) | {"meta": name})
         data.append(
             {
                 "type": "scatter",
                 "mode": "lines",
-                "name": safe(name),
+                "name": safe(clean(name, SHORT)),
+                "meta": name,
                 "x": x,
                 "y": (100 * profile.share).tolist(),
                 "line": {"color": colour, "width": 2 if coloured else 1},
                 "showlegend": coloured,
                 "legendrank": number + 1,
                 "hovertext": [
-                    f"<b>{safe(name)}</b><br>at least {at:.0f}% in {score(share)} of runs"
+                    f"<b>{safe(clean(name, SHORT))}</b><br>at least {at:.0f}% in {score(share)} of runs"
                     for at, share in zip(x, profile.share.tolist(), strict=True)
                 ],
                 "hovertemplate": drawing.HOVER,
@@ -88,7 +90,7 @@ def _interactive(profiles: Sequence[Profile], names: Sequence[str]) -> str:
         "xaxis": {"title": {"text": X}, "range": [0, 100]},
         "yaxis": {"title": {"text": Y}, "range": [0, 102]},
     }
-    return drawing.plotly(data, layout, height=340, entries=min(len(profiles), STANDING_OUT))
+    return drawing.plotly(data, layout, height=340)
 
 
 def _band(x: list[float], low: list[float], high: list[float], colour: str) -> dict[str, Any]:

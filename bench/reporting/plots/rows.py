@@ -66,5 +66,5 @@ def interactive(
         },
     }
     each = 30 if len(places) <= MANY else 22
-    entries = sum(trace.get("showlegend", True) for trace in data)
-    return drawing.plotly(data, {**layout, **axes}, height=40 + each * len(places), entries=entries)
+    keys = [view.key(place) for place in places]
+    return drawing.plotly(data, {**layout, **axes}, height=40 + each * len(places), rows=keys)

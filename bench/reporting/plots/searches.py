@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import FuncFormatter, NullLocator
@@ -73,7 +74,7 @@ def pictures(found: Sequence[Tuned]) -> list[Picture]:
                 name="search-budget",
                 title="Validation accuracy to expect of the best trial with a smaller budget",
                 alt=_told_budget(searched),
-                svg=drawing.svg(lambda: _draw_budget(searched)),
+                draw=partial(drawing.svg, lambda: _draw_budget(searched)),
                 interactive=_interactive_budget(searched),
             )
         )
@@ -90,7 +91,7 @@ def _rates(rated: dict[str, list[Tuned]], scale: Scale, rest: str = "") -> Pictu
         name="search-rates-more" if rest else "search-rates",
         title="Validation accuracy against the learning rate, all trials",
         alt=_told_rates(rated),
-        svg=drawing.svg(lambda: _draw_rates(rated, scale)),
+        draw=partial(drawing.svg, lambda: _draw_rates(rated, scale)),
         interactive=_interactive_rates(rated, scale),
         rest=rest,
     )
@@ -219,11 +220,10 @@ def _draw_budget(searched: Sequence[Tuned]) -> Figure:
     figure = drawing.figure(9.0, height)
     bottom = (0.6 + 0.2 * rows) / height
     figure.subplots_adjust(left=0.06, right=0.98, wspace=0.16, top=1 - 0.35 / height, bottom=bottom)
-    trials, seconds = figure.subplots(1, 2, sharey=True)
+    trials, *seconds = figure.subplots(1, 1 + _timed(searched), sharey=True, squeeze=False)[0]
     others = [one for one in searched if one not in outstanding]
     for number, one in enumerate([*outstanding, *others]):
         best = [100 * found for found in stats.expected_best(one.search, one.rule)]
-        spent = stats.expected_seconds(one.search)
         look: dict[str, Any]
         if number < len(outstanding):
             look = {"color": drawing.COLOURS[number], "label": _name(one, searched)}
@@ -231,12 +231,14 @@ def _draw_budget(searched: Sequence[Tuned]) -> Figure:
             more = f"{len(others)} more" if number == len(outstanding) else None
             look = {"color": drawing.GREY, "linewidth": 0.6, "alpha": 0.6, "zorder": 1, "label": more}
         trials.plot(range(len(best)), best, **look)
-        seconds.plot(spent, best, **look)
+        if one.search.timed:
+            seconds[0].plot(stats.expected_seconds(one.search), best, **look)
     trials.set_title("Validation accuracy to expect, %")
     trials.set_xlabel("Trials beside the default")
-    seconds.set_xlabel("Seconds of training (log scale)")
-    seconds.set_xscale("log")
-    drawing.plain_numbers(seconds, "x")
+    for axes in seconds:
+        axes.set_xlabel("Seconds of training (log scale)")
+        axes.set_xscale("log")
+        drawing.plain_numbers(axes, "x")
     handles = trials.get_legend_handles_labels()[0]
     figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.05, 0.0), ncols=3, fontsize=8)
     return figure
@@ -248,12 +250,12 @@ def _interactive_budget(searched: Sequence[Tuned]) -> str:
     data = []
     for number, one in enumerate([*outstanding, *(one for one in searched if one not in outstanding)]):
         best = [100 * found for found in stats.expected_best(one.search, one.rule)]
-        spent = stats.expected_seconds(one.search)
+        spent = stats.expected_seconds(one.search) if one.search.timed else [None] * len(best)
         first = number < len(outstanding)
         line = {"color": drawing.COLOURS[number], "width": 2} if first else {"color": drawing.GREY, "width": 1}
         said = [
-            f"<b>{safe(_name(one, searched))}</b><br>{_with_trials(k)}: {found:.1f}% expected<br>"
-            f"{safe(duration(seconds))} of training"
+            f"<b>{safe(_name(one, searched))}</b><br>{_with_trials(k)}: {found:.1f}% expected"
+            + ("" if seconds is None else f"<br>{safe(duration(seconds))} of training")
             for k, (found, seconds) in enumerate(zip(best, spent, strict=True))
         ]
         shared = {
@@ -264,19 +266,27 @@ def _interactive_budget(searched: Sequence[Tuned]) -> str:
             "opacity": 1.0 if first else 0.5,
             "name": safe(_name(one, searched)),
             "legendgroup": _name(one, searched),
+            "meta": clean(one.search.method),
             "hovertext": said,
             "hovertemplate": drawing.HOVER,
         }
         data.append({**shared, "x": list(range(len(best))), "showlegend": first})
-        data.append({**shared, "x": spent, "xaxis": "x2", "yaxis": "y2", "showlegend": False})
-    layout = {
+        if one.search.timed:
+            data.append({**shared, "x": spent, "xaxis": "x2", "yaxis": "y2", "showlegend": False})
+    layout: dict[str, Any] = {
         "xaxis": {"title": {"text": "Trials beside the default"}},
-        "xaxis2": {"title": {"text": "Seconds of training"}, "type": "log"},
         "yaxis": {},
-        "yaxis2": {"matches": "y"},
         "annotations": [drawing.heading(0, "Validation accuracy to expect, %")],
     }
-    return drawing.plotly(data, layout, height=300, entries=len(outstanding))
+    if _timed(searched):
+        layout["xaxis2"] = {"title": {"text": "Seconds of training"}, "type": "log"}
+        layout["yaxis2"] = {"matches": "y"}
+    return drawing.plotly(data, layout, height=300)
+
+
+def _timed(searched: Sequence[Tuned]) -> bool:
+    """Whether any search knows what its trials took."""
+    return any(one.search.timed for one in searched)
 
 
 def _with_trials(k: int) -> str:
@@ -301,5 +311,6 @@ def _told_budget(searched: Sequence[Tuned]) -> str:
         told.append(
             f"{_name(one, searched)} {score(best[0])} by default, {score(best[-1])} after {len(best) - 1} trials"
         )
-    said = "The expected validation accuracy of the best trial against the number of trials and seconds of training."
+    against = "the number of trials and seconds of training" if _timed(searched) else "the number of trials"
+    said = f"The expected validation accuracy of the best trial against {against}."
     return f"{said} {'; '.join(told)}."

@@ -36,6 +36,10 @@ class View:
         """Name a variant within a picture's width, but for the hyperparameter `without`."""
         return clean(self._layout.label(place, without), SHORT)
 
+    def key(self, place: int) -> str:
+        """The name by which a page knows a variant in all its tables and pictures."""
+        return self._layout.key(place)
+
     def names(self, places: Sequence[int], limit: int = 8) -> str:
         """List the variants' names, the first of many."""
         shown = ", ".join(map(self.name, places[:limit]))

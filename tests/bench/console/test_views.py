@@ -85,6 +85,14 @@ def test_every_run_under_way_has_a_bar() -> None:
     assert "seed=3, timed alone" in last[last.rindex("macro-F1") :]
 
 
+def test_a_run_that_begins_again_has_one_bar() -> None:
+    view = console.LiveView(Console(file=io.StringIO(), force_terminal=True, width=160, color_system=None), 1)
+    with view:
+        for _ in range(2):
+            view.started(job_of(LORA))
+        assert [task.visible for task in view.run.tasks].count(True) == 1
+
+
 def test_a_terminal_shows_the_time_left_of_the_whole() -> None:
     out = io.StringIO()
     view = console.LiveView(

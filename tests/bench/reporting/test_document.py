@@ -452,6 +452,10 @@ def test_times_taken_beside_other_runs_are_left_out_and_the_seeds_that_remain_ar
     assert "All 2 did, so these figures are left out." in text
     assert _row(text, "head")[9] == "–"
 
+    text = _rendered(*(make_record(HEAD, seed, {"speed": None, "memory": None}) for seed in (1, 2)))
+    assert "Runs that shared the machine or one pass with others have no speed, memory and time that compare." in text
+    assert _row(text, "head")[9] == "–"
+
 
 def test_provenance_names_backbone_splits_machine_versions_and_command(text: str) -> None:
     section = _section(text, "Where it comes from")

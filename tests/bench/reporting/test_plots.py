@@ -16,6 +16,7 @@ from record_factory import DEMO, Variant, build_store, failed_record, lora
 from bench import stats
 from bench.labels import label_noun
 from bench.reporting import tables
+from bench.reporting.layout import Layout
 from bench.reporting.plots import pictures, rows
 from bench.reporting.plots.labels import FAR, LETTER, LINE, SLACK, Label, put_labels
 from bench.stats import Outcomes
@@ -23,6 +24,8 @@ from bench.store.files import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from bench.reporting.model import Picture
     from bench.stats import Analysis
@@ -72,62 +75,78 @@ def test_drawings_are_svg_on_an_opaque_card_and_always_the_same_bytes(
     analysis: Analysis, demo: dict[str, Picture]
 ) -> None:
     for again in pictures(analysis):
-        assert again.svg == demo[again.name].svg
-        root = ElementTree.fromstring(again.svg)
+        assert again.draw("outlines") == demo[again.name].draw("outlines")
+        root = ElementTree.fromstring(again.draw("outlines"))
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
         [card, *_] = [e for e in root.iter("{http://www.w3.org/2000/svg}path") if "fill" in e.get("style", "")]
         assert "fill: #ffffff" in card.attrib["style"]
 
 
 def test_plotly_knows_every_word_of_the_figures(demo: dict[str, Picture]) -> None:
-    for picture in demo.values():
+    for name, picture in demo.items():
+        if name == "pareto":  # the page makes its figure
+            continue
         plotly.graph_objects.Figure(_figure(picture))  # raises ValueError for what it doesn't know
 
 
-def test_the_pareto_front_has_its_members_and_nothing_that_is_no_better_than_the_majority(
+def test_the_pareto_plot_knows_of_every_figure_its_unit_and_which_way_is_better(demo: dict[str, Picture]) -> None:
+    figures = {figure["name"]: figure for figure in _figure(demo["pareto"])["figures"]}
+    assert {name for name, figure in figures.items() if figure["more"]} == {
+        *("accuracy", "macro_f1", "train_tokens_per_s", "eval_tokens_per_s")
+    }
+    assert {"loss", "trainable", "train_s", "live_peak_bytes", "peak_bytes", "adapter_bytes"} <= set(figures)
+    assert "forgetting" not in figures  # these records don't tell
+    assert (figures["accuracy"]["unit"], figures["accuracy"]["size"]) == ("%", 0.01)
+    assert (figures["live_peak_bytes"]["unit"], figures["live_peak_bytes"]["size"]) == ("MiB", 2**20)
+    assert figures["trainable"]["unit"] == ""
+
+
+def test_the_pareto_plot_knows_of_every_variant_what_a_reader_chooses_by(
     analysis: Analysis, demo: dict[str, Picture]
 ) -> None:
-    data = _figure(demo["pareto"])["data"]
-    points = [trace for trace in data if trace["mode"] == "markers+text"]
-    assert len(points) == 2 * len(analysis.fronts)
-    for front, on, off in zip(analysis.fronts, points[::2], points[1::2], strict=True):
-        assert len(on["x"]) == len(front.members)
-        assert len(off["x"]) == len(DEMO) - 1 - len(front.members)
-        assert all(": in" in text or "on the front" in text for text in on["hovertext"])
-    assert not any("frozen" in text for text in _hovers(demo["pareto"]))
+    found = _figure(demo["pareto"])
+    variants = {variant["name"]: variant for variant in found["variants"]}
+    assert [name for name, variant in variants.items() if not variant["front"]] == ["frozen"]
     assert "frozen" not in demo["pareto"].alt
+    lora = variants["lora alpha=32"]
+    assert lora["facets"] == {"family": ["lora-family"]}
+    assert found["facets"] == [{"name": "family", "title": "Family"}]
+    assert {"alpha", "learning_rate"} <= set(found["hyperparameters"])
+    assert "r" not in found["hyperparameters"]  # the same in all that have it
+    assert lora["hyperparameters"]["alpha"] == 32
+    place = next(place for place, s in enumerate(analysis.comparison.summaries) if s.hyperparameters.get("alpha") == 32)
+    assert lora["shares"] == {front.cost: front.shares[place] for front in analysis.fronts}
+    assert re.fullmatch(r"4\d\.\d% \(\d\d\.\d–\d\d\.\d\)", lora["told"]["accuracy"])
+    assert lora["told"]["live_peak_bytes"].endswith(" MiB")
 
 
-def test_forgetting_has_a_panel_that_shows_less_than_nothing_too(tmp_path: Path) -> None:
-    forgets = {"head": 0.0, "ia3": -0.02, "lora": 0.3}
-    build_store(tmp_path, [replace(v, forgetting=forgets[v.method]) for v in DEMO if v.method in forgets])
-    picture = _by_name(_analysis(tmp_path))["pareto"]
-    low, high = _figure(picture)["layout"]["xaxis5"]["range"]
-    assert low < -0.02
-    assert high > 0.3
-    assert any("forgetting: −0.0" in text and "nats a token" in text for text in _hovers(picture))
-    assert "forgetting" in picture.alt
+def test_a_method_that_is_not_installed_here_is_of_another_family(tmp_path: Path) -> None:
+    build_store(tmp_path, [HEAD, replace(HEAD, method="gone")])
+    variants = _figure(_by_name(_analysis(tmp_path))["pareto"])["variants"]
+    assert {variant["name"]: variant["facets"]["family"] for variant in variants} == {
+        "head": ["anchors"],
+        "gone": ["other"],
+    }
 
 
-def test_energy_has_a_panel_where_records_tell_it(tmp_path: Path) -> None:
+def test_energy_is_a_figure_and_has_a_front_where_records_tell_it(tmp_path: Path) -> None:
     build_store(tmp_path, DEMO, changes={"speed.train_joules": 2_500.0})
-    picture = _by_name(_analysis(tmp_path))["pareto"]
-    assert "xaxis5" in _figure(picture)["layout"]
-    assert any("training energy: 2.50 kJ" in text for text in _hovers(picture))
+    found = _figure(_by_name(_analysis(tmp_path))["pareto"])
+    assert "train_joules" in found["costs"]
+    assert {variant["told"]["train_joules"] for variant in found["variants"]} == {"2.50 kJ"}
 
 
-def test_better_is_to_the_left_on_every_cost_axis(demo: dict[str, Picture]) -> None:
-    layout = _figure(demo["pareto"])["layout"]
-    ranges = [layout[name]["range"] for name in ("xaxis", "xaxis2", "xaxis3", "xaxis4")]
-    assert [low < high for low, high in ranges] == [True, True, True, False]  # the last is inference speed
-
-
-def test_a_point_tells_variant_accuracy_with_interval_and_cost(demo: dict[str, Picture]) -> None:
-    [first, *_] = [text for text in _hovers(demo["pareto"]) if text.startswith("<b>head</b>")]
-    assert "accuracy 4" in first
-    assert "–" in first
-    assert "3 seeds" in first
-    assert "MiB" in first
+def test_pictures_name_the_variant_of_each_point_and_line_as_the_tables_do(
+    analysis: Analysis, demo: dict[str, Picture]
+) -> None:
+    names = {row.variant for row in tables.comparison(Layout(analysis)).rows if row.variant}
+    assert len(names) == len(DEMO)
+    for name in ("accuracy", "difference", "learning-curves", "alpha-sweep"):
+        traces = _figure(demo[name])["data"]
+        told = [key for trace in traces for key in (trace.get("customdata") or [trace["meta"]])]
+        assert set(told) <= names
+        for trace in traces:
+            assert len(trace.get("customdata", trace["x"])) == len(trace["x"])
 
 
 def test_accuracy_stands_in_order_with_the_top_group_apart(analysis: Analysis, demo: dict[str, Picture]) -> None:
@@ -184,7 +203,7 @@ def test_sixty_variants_have_a_row_each_and_no_names_overlap(tmp_path: Path) -> 
         layout = _figure(found[name])["layout"]
         assert len(layout["yaxis"]["ticktext"]) == 60
         assert layout["meta"]["height"] >= 20 * 60
-        height = float(ElementTree.fromstring(found[name].svg).attrib["height"].removesuffix("pt"))
+        height = float(ElementTree.fromstring(found[name].draw("outlines")).attrib["height"].removesuffix("pt"))
         assert height > 1.3 * 9 * 60  # 9 points are a line of text
 
 
@@ -208,15 +227,25 @@ def test_many_alphas_are_written_where_there_is_room(tmp_path: Path) -> None:
     assert layout["xaxis"]["tickvals"] == [1, 2, 4, 8, 16, 32, 64, 128, 256]
 
 
+def _shares(figure: dict[str, Any]) -> NDArray[Any]:
+    """The matrix's cells by row and column, in percent, as they tell it."""
+    [cells] = figure["data"]
+    columns = [base + 0.48 for base in cells["base"]]
+    found = np.full((max(cells["y"]) + 1, round(max(columns)) + 1), np.nan)
+    for row, column, told in zip(cells["y"], columns, cells["hovertext"], strict=True):
+        found[row, round(column)] = float(told.rsplit("<br>", 1)[1].split("%")[0])
+    return found
+
+
 def test_the_confusion_matrix_is_that_of_the_best_and_its_rows_add_up(
     analysis: Analysis, demo: dict[str, Picture]
 ) -> None:
     best = analysis.outcomes[0]
     assert best is not None
-    [heatmap] = _figure(demo["confusion"])["data"]
-    assert [sum(row) for row in heatmap["z"]] == pytest.approx([100] * len(best.styles), abs=0.1)
+    shares = _shares(_figure(demo["confusion"]))
+    assert shares.sum(axis=1) == pytest.approx(100, abs=0.7)
     right = best.right[:, best.labels == 3].mean()
-    assert heatmap["z"][3][3] == pytest.approx(100 * right, abs=0.01)
+    assert shares[3, 3] == pytest.approx(100 * right, abs=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -233,17 +262,16 @@ def crowded(analysis: Analysis) -> Analysis:
 def test_of_many_styles_the_matrix_shows_those_with_the_most_mistakes_and_the_rest_as_one(crowded: Analysis) -> None:
     picture = _by_name(crowded)["confusion"]
     figure = _figure(picture)
-    [heatmap] = figure["data"]
     names = figure["layout"]["xaxis"]["ticktext"]
     assert names[:5] == [f"style 00{i}" for i in range(5)]
     assert (len(names), names[-1]) == (20, "481 other styles")
-    assert [sum(row) for row in heatmap["z"]] == pytest.approx([100] * 20, abs=0.1)
-    assert heatmap["z"][0][1] == 100
-    assert "of 5,772 over 3 seeds" in heatmap["hovertext"][-1][-1]
+    assert _shares(figure).sum(axis=1) == pytest.approx(100, abs=1)
+    assert _shares(figure)[0, 1] == 100
+    assert "of 5,772 over 3 seeds" in figure["data"][0]["hovertext"][-1]
     assert "and 481 other styles" in picture.alt
     assert "style 000 for style 001 (100%)" in picture.alt
     assert picture.interactive is not None
-    assert len(picture.interactive) + len(picture.svg) < 500_000
+    assert len(picture.interactive) + len(picture.draw("text")) < 500_000
 
 
 def test_of_many_styles_the_most_frequent_mistakes_are_listed_too(crowded: Analysis) -> None:
@@ -296,8 +324,6 @@ def test_of_many_variants_few_stand_out(tmp_path: Path) -> None:
     ]
     build_store(tmp_path, many, seeds=[0, 1])
     found = _by_name(_analysis(tmp_path))
-    named = [text for trace in _figure(found["pareto"])["data"] for text in trace.get("text", []) if text]
-    assert len(named) < 20
     coloured = [trace for trace in _figure(found["learning-curves"])["data"] if "marker" in trace]
     assert len(coloured) == 2 * 6
     assert len(_figure(found["accuracy"])["data"][0]["x"]) <= rows.MOST

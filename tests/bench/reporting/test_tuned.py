@@ -67,6 +67,16 @@ def test_a_smaller_budget_has_a_table_and_both_pictures_are_on_the_page(rendered
     assert "Validation accuracy against the learning rate, all trials" in html
 
 
+def test_without_times_the_budget_is_counted_in_trials_alone(tmp_path: Path) -> None:
+    for number, score in enumerate(SCORES):
+        trial = make_trial(head(RATES[number]), number, [] if score is None else [score])
+        Store(tmp_path).put(trial.model_copy(update={"speed": None, "memory": None}))
+    rendered = report(Store(tmp_path).read(), tmp_path, pictures=True)
+    assert _tuned(rendered).split("Seconds a trial |\n")[1].splitlines()[1].endswith(" – |")
+    [by_trials] = _figure(_pictures(rendered)["search-budget"])["data"]
+    assert by_trials["hovertext"][0] == "<b>head</b><br>the default: 35.0% expected"
+
+
 def test_no_trial_is_in_the_comparison(rendered: Section) -> None:
     whole = markdown.render(rendered)
     assert "All 24 runs have a result." in whole

@@ -112,6 +112,14 @@ def test_the_expected_best_is_the_mean_over_all_draws_without_replacement() -> N
     assert seconds[-1] == pytest.approx(sum(_search().seconds))
 
 
+def test_trials_in_one_pass_have_no_times_of_their_own_and_count_as_all_that_they_took() -> None:
+    trials = _trials()
+    trials[1] = trials[1].model_copy(update={"speed": None, "memory": None, "wall_s": 99.0})
+    [found] = stats.searches(trials)
+    assert (found.timed, found.seconds[1]) == (False, 99.0)
+    assert _search([*SCORES[:8], None]).timed
+
+
 def test_what_a_search_leaves_to_chance_is_the_variance_of_the_best_when_its_trials_are_drawn_anew() -> None:
     generator = np.random.default_rng(0)
     default, *others = SCORES

@@ -51,14 +51,14 @@ def test_the_host_waits_within_a_step_only_where_a_library_makes_it() -> None:
 
 def test_kept_features_are_read_without_waiting(studies: dict[str, Prepared]) -> None:
     run = studies["gpt2"].begin("head")
-    on_cpu, _ = run._load(run.training.model_copy(update={"device": "cpu"}))
+    on_cpu, _ = run.load(run.training.model_copy(update={"device": "cpu"}))
     with fake_gpu() as gpu:
         forward = replace(on_cpu, module=moved(on_cpu.module), device="cuda")
         head = run._lone_head(forward)
         assert head is not None
         gpu.restart()
         kept = features.one_pass(forward, head, run.splits.train, None)
-        reader = run._reader(forward, {"train": kept})
+        reader = run.reader(forward, {"train": kept})
         fitting = train.Fitting(reader, run.method, run.splits.train, run.training, nobody)
         assert gpu.waits == {"_to_copy": 1}  # where each passage's features belong, once a pass
         fitting.count(np.arange(8))
@@ -69,9 +69,9 @@ def test_kept_features_are_read_without_waiting(studies: dict[str, Prepared]) ->
 
 def test_the_loss_is_read_once_in_ten_steps(studies: dict[str, Prepared]) -> None:
     run = studies["gpt2"].begin("lora")
-    on_cpu, _ = run._load(run.training.model_copy(update={"device": "cpu"}))
+    on_cpu, _ = run.load(run.training.model_copy(update={"device": "cpu"}))
     with fake_gpu() as gpu, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "_check", lambda loss, _: loss.item())  # a fake tensor isn't finite
+        patch.setattr(train, "check", lambda loss, _: loss.item())  # a fake tensor isn't finite
         forward = replace(on_cpu, module=moved(on_cpu.module), device="cuda")
         fitting = train.Fitting(forward, run.method, run.splits.train, run.training, nobody)
         gpu.restart()
