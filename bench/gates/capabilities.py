@@ -204,12 +204,12 @@ def _lone(layer: str) -> tuple[nn.Module, Tensor]:
         return nn.Embedding(96, WIDTH), torch.arange(12).view(2, 6)
     if layer == "Conv2d":
         return nn.Conv2d(WIDTH, WIDTH, 3), torch.randn(2, WIDTH, 8, 8)
-    made = {
+    kinds: dict[str, Callable[[], nn.Module]] = {
         "Linear": lambda: nn.Linear(WIDTH, WIDTH),
         "Conv1D": lambda: Conv1D(WIDTH, WIDTH),
         "LayerNorm": lambda: nn.LayerNorm(WIDTH),
     }
-    return made[layer](), torch.randn(2, 6, WIDTH)
+    return kinds[layer](), torch.randn(2, 6, WIDTH)
 
 
 def _layers(method: Method, backbone: Backbone) -> tuple[str, ...] | None:
@@ -234,7 +234,7 @@ def _adapts(method: PeftMethod, backbone: Backbone, layer: str) -> bool:
     torch.manual_seed(0)
     lone, inputs = _lone(layer)
     try:
-        model: Any = get_peft_model(_Lone(lone), config)  # type: ignore[arg-type]
+        model: Any = get_peft_model(_Lone(lone), config)
         found = model(inputs)
         found.square().sum().backward()
     except Exception:  # peft has many ways to say that it can't

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import NullLocator
@@ -35,7 +36,7 @@ def picture(found: Curves, names: Sequence[str], outstanding: Sequence[int], bas
         name="train-size",
         title="Test accuracy against train passages, with 95% intervals",
         alt=_told(found, shown, outstanding),
-        svg=drawing.svg(lambda: _draw(found, shown, outstanding, baselines)),
+        draw=partial(drawing.svg, lambda: _draw(found, shown, outstanding, baselines)),
         interactive=_interactive(found, shown, outstanding, baselines),
     )
 

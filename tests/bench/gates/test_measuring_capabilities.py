@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -49,7 +50,7 @@ class Twice(methods.Method):
 
 def test_a_method_of_ones_own_is_measured_too() -> None:
     found = capabilities.measure(Twice)
-    assert found.merges is found.stock is found.layers is None
+    assert (found.merges, found.stock, found.layers) == (None, None, None)
     assert set(found.operators) == {"gpt2", "llama", "bert"}
     assert all(times > 1 for times in found.operators.values())
     rows = {row.cells[0].value: row.cells[1].value for row in capabilities.table("twice", found).rows}
@@ -59,7 +60,7 @@ def test_a_method_of_ones_own_is_measured_too() -> None:
 
 
 def test_where_4_bits_cannot_be_tried_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capabilities.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     found = capabilities.measure(Twice)
     assert found.quantised is None
     assert capabilities.lines(found) == [

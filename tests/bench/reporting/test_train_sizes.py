@@ -94,7 +94,7 @@ def test_the_table_has_a_column_a_size_with_the_baselines_among_the_methods(sect
 
 
 def test_the_picture_has_a_line_for_each_method_and_baseline(picture: Picture) -> None:
-    ElementTree.fromstring(picture.svg)
+    ElementTree.fromstring(picture.draw("outlines"))
     assert "lora" in picture.alt
     figure = json.loads(picture.interactive or "")
     plotly.graph_objects.Figure(figure)
