@@ -108,9 +108,10 @@ class Trained:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: `done` of `total` steps of a phase, and the training loss there."""
+    """How far a run is: `done` of `total` steps of a phase, and the training loss there; the `epoch` that has ended."""
 
     phase: str
     done: int
     total: int
     loss: float | None
+    epoch: Epoch | None = None

@@ -23,7 +23,7 @@ TRAINING = TrainingSpec(epochs=2, batch_size=8, max_length=64, dtype="fp32", dev
 STYLES = ("ann", "bob", "cat")
 
 
-def nobody(phase: str, done: int, total: int, loss: float | None = None) -> None:
+def nobody(phase: str, done: int, total: int, loss: float | None = None, epoch: object = None) -> None:
     """Nobody watches."""
 
 

@@ -30,7 +30,7 @@ _KEYS = {"chosen": "methods", "no_forgetting": "forgetting"}
 
 def request(given: Mapping[str, Any]) -> study.Request:
     """Return what was asked for by the parameters, by name, that `run` and `tune` have in common, at any train size."""
-    from bench import configured, study
+    from bench import configured, study, tracking
     from bench.execution import engine, slots
 
     chosen = values.names(given["chosen"]) or ()
@@ -49,6 +49,7 @@ def request(given: Mapping[str, Any]) -> study.Request:
         categories=values.names(given["category"]),
         reading=values.reading(*reading),
         forgetting=given["forgetting"] or not given["no_forgetting"],
+        report_to=tracking.named(values.names(given["report_to"]) or ()),
         timeout_s=values.duration(given["timeout"]),
         engine=engine.settings(
             given["engine"],

@@ -9,6 +9,7 @@ import typer
 from bench.cli.values import device
 from bench.spec import CORE
 from bench.store.metrics import METRICS
+from bench.tracking import NAMES
 
 DEFAULT_METHODS = ",".join(CORE)
 
@@ -201,6 +202,14 @@ Rerun = Annotated[
     _place(
         help="Which runs of the grid to start. missing: those without a record. failed: also those that failed, but "
         "not those that diverged. all: every run. none: no run, only show the records."
+    ),
+]
+ReportTo = Annotated[
+    str | None,
+    _place(
+        "--report-to",
+        metavar="TRACKER,…",
+        help=f"Also report runs to trackers: {', '.join(NAMES)} (extras; docs/trackers.md). Default: to none.",
     ),
 ]
 Timeout = Annotated[str | None, _place(metavar="TIME", help="Stop a run after this long, e.g. 90s, 15m or 2h.")]

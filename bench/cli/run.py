@@ -27,6 +27,8 @@ python -m bench run --data my-texts/ --category speech,novel --epochs 5
 python -m bench run --preset demo --methods head,lora --train-size 100,300,1000
 
 python -m bench run study.yaml --set lora.r=4,16
+
+python -m bench run --preset demo --report-to mlflow,tensorboard
 """
 
 
@@ -66,6 +68,7 @@ def run(
     timeout: options.Timeout = None,
     checkpoint: options.Checkpoint = "auto",
     save_adapters: options.SaveAdapters = None,
+    report_to: options.ReportTo = None,
     feature_cache: options.FeatureCache = True,
     baseline: options.Baseline = True,
     forgetting: options.Forgetting = None,

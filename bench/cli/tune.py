@@ -62,6 +62,7 @@ def tune(
     timeout: options.Timeout = None,
     checkpoint: options.Checkpoint = "auto",
     save_adapters: options.SaveAdapters = None,
+    report_to: options.ReportTo = None,
     feature_cache: options.FeatureCache = True,
     baseline: options.Baseline = True,
     forgetting: options.Forgetting = None,

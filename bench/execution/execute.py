@@ -238,8 +238,8 @@ class Execution:
         threads = run.jobs[0].threads
         borrowed = bool(outcome.speed.features_reused) and self._disturbed
         whole = threads == self._alone.threads
-        worth = {"exclusive": not run.neighbours and not borrowed and whole, "neighbours": run.neighbours}
-        return outcome.speed.model_copy(update={**worth, "threads": threads})
+        exclusive = not run.neighbours and not borrowed and whole
+        return outcome.speed.taken(exclusive=exclusive, neighbours=run.neighbours, threads=threads)
 
     def _keep(self, run: _Running, results: list[Found | Failure]) -> list[Job]:
         """Keep what came of each run; return those that are to be done again, in smaller parts.

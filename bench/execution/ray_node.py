@@ -97,8 +97,9 @@ def attend(task: Task) -> Iterator[Waiting | Begun | Progress | Ended]:
                 if results is not None or time.monotonic() > looked + _POLL_S:
                     looked = time.monotonic()
                     neighbours = max(neighbours, machine.runs() - 1)
-                    for progress in news[-1:]:  # noqa: UP028  # Ray sends into it, which no list takes
-                        yield progress
+                    for number, progress in enumerate(news, start=1):
+                        if number == len(news) or progress.epoch is not None:
+                            yield progress
                     news.clear()
         finally:
             child.close()
@@ -108,8 +109,8 @@ def attend(task: Task) -> Iterator[Waiting | Begun | Progress | Ended]:
         time.sleep(_DYING_S)
     if isinstance(result, Outcome):
         alone = not neighbours and not result.speed.features_reused and assigned >= _all_cpus()
-        worth = {"exclusive": alone, "neighbours": neighbours, "threads": threads}
-        result = result.model_copy(update={"speed": result.speed.model_copy(update=worth)})
+        speed = result.speed.taken(exclusive=alone, neighbours=neighbours, threads=threads)
+        result = result.model_copy(update={"speed": speed})
         yield Ended(result, created, wall_s, _taken(job))
     else:
         yield Ended(result, created, wall_s, {})

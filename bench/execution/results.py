@@ -103,13 +103,21 @@ class Results:
 
     def done_by_another(self, job: Job) -> bool:
         """Take the record that another process has put down since this study looked; tell whether there is one."""
+        record = self.news(job)
+        if record is not None:
+            self.take(job, record)
+        return record is not None
+
+    def news(self, job: Job) -> Record | None:
+        """Return the record that another process has put down since this study looked, where there is one."""
         record = self.find(job.spec.uid)
         before = self.known.get(job.spec.uid)
-        if record is None or (before is not None and before.checksum == record.checksum):
-            return False
+        return None if record is not None and before is not None and before.checksum == record.checksum else record
+
+    def take(self, job: Job, record: Record) -> None:
+        """Take a record that is in the store for the run's, and tell of it."""
         self.records[record.uid] = record
         self.events.ended(job, record)
-        return True
 
     def keep(
         self, job: Job, result: Found | Failure, *, created: datetime, wall_s: float, environment: Environment

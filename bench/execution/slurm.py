@@ -213,12 +213,17 @@ class Slurm:
         with os.scandir(self.results.store.folder) as entries:
             for entry in entries:
                 uid, ending = entry.name.removeprefix(".").partition(".")[0], entry.name.rpartition(".")[2]
-                if uid in left and ending == "claim" and uid not in self._begun:
-                    self._begun.add(uid)
-                    self.results.events.started(left[uid])
+                if uid in left and ending == "claim":
+                    self._see_begun(left[uid])
                 seen = uid in left and ending == "json" and self._changed(uid, entry)
-                if seen and self.results.done_by_another(left[uid]):
-                    del left[uid]
+                if seen and (record := self.results.news(left[uid])) is not None:
+                    self._see_begun(left[uid])  # its claim may be gone before a shared folder shows it
+                    self.results.take(left.pop(uid), record)
+
+    def _see_begun(self, job: Job) -> None:
+        if job.spec.uid not in self._begun:
+            self._begun.add(job.spec.uid)
+            self.results.events.started(job)
 
     def _changed(self, uid: str, entry: os.DirEntry[str]) -> bool:
         try:

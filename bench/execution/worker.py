@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from bench.job import Job
+    from bench.store.record import Epoch
 
 backbone.warm_up()
 
@@ -53,8 +54,8 @@ def main(jobs: Sequence[Job], channel: Connection, output: Connection) -> None:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
 
-    def watch(phase: str, done: int, total: int, loss: float | None = None) -> None:
-        channel.send(Progress(phase, done, total, loss))
+    def watch(phase: str, done: int, total: int, loss: float | None = None, epoch: Epoch | None = None) -> None:
+        channel.send(Progress(phase, done, total, loss, epoch))
 
     try:
         if len(jobs) > 1:

@@ -173,7 +173,7 @@ def _libraries_out_of_the_way() -> Iterator[None]:
         gc.unfreeze()
 
 
-def nobody(phase: str, done: int, total: int, loss: float | None = None) -> None:
+def nobody(phase: str, done: int, total: int, loss: float | None = None, epoch: object = None) -> None:
     """Nobody waits for a budget."""
 
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import psutil
 import torch
 
+from bench.machine.energy import Meter
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -31,11 +33,12 @@ _MATMUL_WARMUP, _MATMUL_REPEATS = 2, 5
 
 @dataclass
 class Phase:
-    """What one phase cost: seconds, and the peak in bytes, what was there before it included."""
+    """What one phase cost: seconds, the peak in bytes, what was there before it included, and joules where known."""
 
     seconds: float = 0.0
     peak_bytes: int = 0
     reserved_bytes: int | None = None
+    joules: float | None = None
 
 
 def now(device: str) -> float:
@@ -47,20 +50,23 @@ def now(device: str) -> float:
 
 @contextmanager
 def phase(device: str) -> Iterator[Phase]:
-    """Measure the block's seconds and its peak memory: allocated on CUDA, the process's resident size on the CPU.
+    """Measure the block's seconds, energy and peak memory: allocated on CUDA, the process's resident size on the CPU.
 
     Garbage is collected and freed pages are given back first, so that a phase isn't charged for the one before.
     The returned Phase is filled in when the block ends.
     """
     measured = Phase()
     peak: _CudaPeak | _KernelPeak | _SampledPeak = _CudaPeak() if device == "cuda" else _resident_peak()
+    meter = Meter(device)
     _give_back_memory()
     peak.start()
+    meter.start()
     begin = now(device)
     try:
         yield measured
     finally:
         measured.seconds = now(device) - begin
+        measured.joules = meter.stop()
         measured.peak_bytes = peak.stop()
         if device == "cuda":
             measured.reserved_bytes = torch.cuda.max_memory_reserved()

@@ -7,7 +7,7 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, TypeAlias
 
-from bench.reporting.text import count, duration, nats, per_second, score, size
+from bench.reporting.text import count, duration, joules, nats, per_second, score, size
 from bench.stats import Summary
 from bench.store.metrics import METRICS
 
@@ -24,6 +24,7 @@ NONE: Units = (("", 1),)
 PERCENT: Units = (("%", 0.01),)
 BYTES: Units = (("B", 1), ("KiB", 2**10), ("MiB", 2**20), ("GiB", 2**30))
 SECONDS: Units = (("s", 1), ("min", 60), ("h", 3600))
+JOULES: Units = (("J", 1), ("kJ", 1e3), ("MJ", 1e6))
 RATE: Units = (("tokens/s", 1),)
 NATS: Units = (("nats", 1),)
 NATS_A_TOKEN: Units = (("nats a token", 1),)
@@ -79,6 +80,7 @@ FIGURES = {
         _cost("peak_bytes", "Peak memory", size, BYTES),
         _cost("adapter_bytes", "Adapter's size", size, BYTES),
         _cost("forgetting", "Forgetting", lambda value: f"{nats(value)} nats a token", NATS_A_TOKEN, signed=True),
+        _cost("train_joules", "Training energy", joules, JOULES),
     )
 }
 """Every figure by its name, in the order in which a reader chooses among them."""

@@ -26,6 +26,7 @@ class Unit(Enum):
     BYTES = auto()
     SECONDS = auto()
     NATS = auto()
+    JOULES = auto()
     TIMES = auto()
     NUMBER = auto()
 

@@ -127,4 +127,6 @@ def _costs(summaries: Sequence[Summary]) -> str:
         said += (
             ". Forgetting is how much worse the backbone models ordinary text than without the method, in nats a token"
         )
+    if any(summary.train_joules for summary in summaries):
+        said += ". Energy is what the device took in training steps, as it tells itself"
     return f"{said}."

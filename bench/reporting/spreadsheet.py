@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SPREAD = {Unit.SCORE: ("sd", "low", "high"), Unit.NUMBER: ("low", "high")}
 """What more than its mean a figure in such a unit tells: its standard deviation and the ends of its interval."""
-UNITS = {Unit.BYTES: " (bytes)", Unit.SECONDS: " (s)", Unit.NATS: " (nats)"}
+UNITS = {Unit.BYTES: " (bytes)", Unit.SECONDS: " (s)", Unit.NATS: " (nats)", Unit.JOULES: " (J)"}
 
 
 def render(tables: Iterable[tuple[str, Table]]) -> str:

@@ -40,6 +40,7 @@ COSTS: dict[Cost, str] = {
     "train_s": "Training time",
     "eval_tokens_per_s": "Inference speed",
     "forgetting": "Forgetting",
+    "train_joules": "Training energy",
 }
 WORTH_TELLING = 0.05
 """A share of draws on a Pareto front below this isn't listed."""
@@ -52,6 +53,7 @@ MACHINE_COLUMNS = (
     Column("Train time", Unit.SECONDS),
 )
 FORGETTING = Column("Forgetting", Unit.NATS)
+ENERGY = Column("Energy", Unit.JOULES)
 SIZE_COLUMNS = (Column("Live tensors", Unit.BYTES), Column("Adapter", Unit.BYTES))
 
 
@@ -59,6 +61,7 @@ def comparison(layout: Layout) -> Table:
     """Every variant with its quality and its cost, the top group marked, and the baselines at their places."""
     analysis = layout.analysis
     forgetting = [FORGETTING] if any(summary.forgetting for summary in layout.summaries) else []
+    energy = [ENERGY] if any(summary.train_joules for summary in layout.summaries) else []
     columns = [
         *layout.columns,
         Column("Accuracy", Unit.SCORE),
@@ -68,6 +71,7 @@ def comparison(layout: Layout) -> Table:
         *MACHINE_COLUMNS,
         *SIZE_COLUMNS,
         *forgetting,
+        *energy,
     ]
     rows = {
         place: Row(
@@ -80,6 +84,7 @@ def comparison(layout: Layout) -> Table:
                 *machine_costs(summary),
                 *_means(summary.live_peak_bytes, summary.adapter_bytes),
                 *(_means(summary.forgetting) if forgetting else ()),
+                *(_means(summary.train_joules) if energy else ()),
             )
         )
         for place, summary in enumerate(layout.summaries)

@@ -94,6 +94,14 @@ def nats(value: float) -> str:
     return "0.000" if float(written) == 0 else written.replace("-", "−")
 
 
+def joules(value: float) -> str:
+    """Joules in the largest unit that leaves at least 1."""
+    for unit, factor in (("MJ", 1e6), ("kJ", 1e3)):
+        if value >= factor:
+            return f"{value / factor:,.2f} {unit}"
+    return f"{value:,.1f} J"
+
+
 def times(value: float) -> str:
     """How many times as much, with two decimals where it is less than ten times."""
     return f"{value:.2f}×" if value < 9.995 else f"{value:,.1f}×"
@@ -115,6 +123,7 @@ _NUMBERS = {
     Unit.BYTES: size,
     Unit.SECONDS: duration,
     Unit.NATS: nats,
+    Unit.JOULES: joules,
     Unit.TIMES: times,
     Unit.NUMBER: number,
 }

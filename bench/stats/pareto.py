@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from bench.stats.summaries import Comparison, Summary
     from bench.store.record import Majority, Record
 
-Cost = Literal["live_peak_bytes", "trainable", "train_s", "eval_tokens_per_s", "forgetting"]
+Cost = Literal["live_peak_bytes", "trainable", "train_s", "eval_tokens_per_s", "forgetting", "train_joules"]
+_NOT_ALWAYS_TOLD = ("forgetting", "train_joules")
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,12 @@ def fronts(
 ) -> tuple[Front, ...]:
     """The front for each cost; variants that aren't `above` the majority class, by place, are never on it.
 
-    There is none for forgetting where no record tells it, as older ones and those of a BERT don't.
+    There is none for forgetting or energy where no record tells it, as older ones and those of a BERT don't.
     Without `drawn` accuracies, where no predictions are there, nobody's share is known.
     """
-    told = any(summary.forgetting for summary in comparison.summaries)
-    return tuple(_front(comparison, cost, drawn, above) for cost in get_args(Cost) if cost != "forgetting" or told)
+    told = {cost for cost in get_args(Cost) if any(getattr(summary, cost) for summary in comparison.summaries)}
+    costs = [cost for cost in get_args(Cost) if cost in told or cost not in _NOT_ALWAYS_TOLD]
+    return tuple(_front(comparison, cost, drawn, above) for cost in costs)
 
 
 def draw(outcomes: Mapping[int, Outcomes], clusters: NDArray[Any], of_seeds: NDArray[Any], majority: Majority) -> Drawn:

@@ -195,6 +195,11 @@ class Summary:
         """Seconds of training steps alone."""
         return self._cost(lambda run: run.speed.train_s if run.speed else None)
 
+    @cached_property
+    def train_joules(self) -> Estimate | None:
+        """Energy of training steps alone, in joules."""
+        return self._cost(lambda run: run.speed.train_joules if run.speed else None)
+
     def _quality(self, score: Callable[[Scores], float | None]) -> Estimate | None:
         return estimate(score(run.quality.test) for run in self.runs if run.quality)
 

@@ -241,6 +241,11 @@ class Speed(Part):
 
     load_s: float
     train_s: float | None = None
+    train_joules: float | None = Field(
+        default=None,
+        description="energy of the same: of the processor's packages, on CUDA of the GPU; null where the machine "
+        "doesn't tell, and where the run wasn't alone",
+    )
     train_tokens_per_s: float | None = None
     train_samples_per_s: float | None = None
     step_s_median: float | None = None
@@ -260,6 +265,11 @@ class Speed(Part):
     )
     neighbours: int | None = Field(default=None, description="the most other runs at once on the machine meanwhile")
     threads: int | None = Field(default=None, description="with which these times were taken")
+
+    def taken(self, *, exclusive: bool, neighbours: int, threads: int) -> Speed:
+        """Return the same with what it is worth. What neighbours took can't be told from the run's own energy."""
+        worth = {"exclusive": exclusive, "neighbours": neighbours, "threads": threads}
+        return self.model_copy(update=worth if exclusive else {**worth, "train_joules": None})
 
 
 class Memory(Part):

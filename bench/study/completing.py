@@ -14,6 +14,7 @@ from bench.store.files import Store, is_uid
 from bench.study import scratch, timing
 from bench.study.preparing import prepare_all
 from bench.study.shared import shared
+from bench.tracking import Trackers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,13 +34,15 @@ def run(*requests: Request) -> tuple[Store, list[Record]]:
     """
     for request in requests:
         request.variants()
-    if not _holds_records(requests[0]):
-        child.warm_up()
-    tasks = prepare_all(requests)
-    return tasks[0].store, complete(tasks, [spec for task in tasks for spec in task.study.runs()], requests[0])
+    with Trackers(requests[0].report_to) as trackers:
+        if not _holds_records(requests[0]):
+            child.warm_up()
+        tasks = prepare_all(requests)
+        specs = [spec for task in tasks for spec in task.study.runs()]
+        return tasks[0].store, complete(tasks, specs, requests[0], trackers)
 
 
-def complete(tasks: Sequence[Prepared], specs: Sequence[RunSpec], request: Request) -> list[Record]:
+def complete(tasks: Sequence[Prepared], specs: Sequence[RunSpec], request: Request, trackers: Trackers) -> list[Record]:
     """Run what of the tasks' runs isn't in the store; return their records, in order. All are trials, or none is one.
 
     Raises UsageError where the store can't be written, and OSError where the system refuses something else.
@@ -51,7 +54,8 @@ def complete(tasks: Sequence[Prepared], specs: Sequence[RunSpec], request: Reque
         console.say(said)
     damaged = [path for path, _ in contents.unreadable]
     try:
-        found = _run(tasks, plan, damaged, request) if plan.todo or damaged or timing.untimed(plan, request) else {}
+        needed = plan.todo or damaged or timing.untimed(plan, request)
+        found = _run(tasks, plan, damaged, request, trackers) if needed else {}
     except OSError as error:
         if not _within(error, store.folder):
             raise
@@ -76,7 +80,9 @@ def _holds_records(request: Request) -> bool:
         return False
 
 
-def _run(tasks: Sequence[Prepared], plan: resume.Plan, damaged: Sequence[Path], request: Request) -> dict[str, Record]:
+def _run(
+    tasks: Sequence[Prepared], plan: resume.Plan, damaged: Sequence[Path], request: Request, trackers: Trackers
+) -> dict[str, Record]:
     """Set aside what is damaged, run what is to be run, and return its records, by uid."""
     store = tasks[0].store
     with Owner(store.folder) as owner:
@@ -94,8 +100,9 @@ def _run(tasks: Sequence[Prepared], plan: resume.Plan, damaged: Sequence[Path], 
         jobs = [job for one in ready for job in one.jobs]
         of_task = {one.scratch.name: shared(one, request) for one in ready}
         view = console.view(len(jobs), timing.to_time(plan, request))
+        events = trackers.beside(view, store.folder)
         found = results.Results(
-            *(of_task, facts.command_line(), Store(store.folder, aside=owner.folder), owner, view, plan.known),
+            *(of_task, facts.command_line(), Store(store.folder, aside=owner.folder), owner, events, plan.known),
             adapters=request.save_adapters,
         )
         try:

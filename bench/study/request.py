@@ -16,6 +16,7 @@ from bench.spec import CORE, LARGEST_SEED, Configured, LearningRates, Variant, p
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bench import tracking
     from bench.resume import Rerun
 
 
@@ -52,6 +53,7 @@ class Request:
     baseline: bool = True
     forgetting: Path | bool = True
     timing: bool = True
+    report_to: tuple[tracking.Name, ...] = ()
     engine: engine.Settings = field(default_factory=engine.settings)
 
     @property

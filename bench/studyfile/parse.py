@@ -56,6 +56,8 @@ class Study:
         stated = {key: getattr(told, key) for key in _AS_OPTIONS}
         if told.jobs is not None:
             stated["jobs"] = str(told.jobs)
+        if told.report_to is not None:
+            stated["report_to"] = ",".join(told.report_to)
         if told.engine_set is not None:
             stated["engine_set"] = [f"{name}={value}" for name, value in told.engine_set.items()]
         return {key: value for key, value in stated.items() if value is not None and key not in given}

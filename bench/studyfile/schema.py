@@ -13,6 +13,7 @@ from bench.execution.engine import Name  # noqa: TC001
 from bench.resume import Rerun  # noqa: TC001
 from bench.spec import LARGEST_SEED
 from bench.store.metrics import METRICS
+from bench.tracking import Name as Tracker  # noqa: TC001
 
 
 def _listed(value: object) -> object:
@@ -144,4 +145,5 @@ class StudyFile(Part):
     timeout: Duration | None = None
     checkpoint: Literal["auto", "on", "off"] | None = None
     save_adapters: Path | None = None
+    report_to: Annotated[list[Tracker], Listed, Some] | None = None
     tune: Searching | None = None

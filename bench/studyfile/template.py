@@ -78,6 +78,7 @@ methods: [core]
 # timeout: 2h                # of each run
 # checkpoint: auto           # auto, on or off
 # save_adapters: adapters/
+# report_to: [mlflow]        # trackers: trackio, wandb, mlflow, tensorboard
 
 # How `python -m bench tune {name}` searches good settings for each method, on each task (it takes no `set`).
 # tune:

@@ -145,7 +145,7 @@ def _fixed_split(length: int, vocabulary: int, pad_id: int, end: int | None, sty
     )
 
 
-def _nobody(phase: str, done: int, total: int, loss: float | None = None) -> None:
+def _nobody(phase: str, done: int, total: int, loss: float | None = None, epoch: object = None) -> None:
     """Nobody waits for a measurement."""
 
 

@@ -46,6 +46,7 @@ class Costs:
         return Speed(
             load_s=self.loading.seconds,
             **train,
+            train_joules=self._train_joules(),
             features_s=sum(map(self._pass_s, self.passes)) if self.passes else None,
             features_reused=all(kept.reused for kept in self.passes.values()) if self.passes else None,
             matmul_share=self._matmul_share(train.get("train_tokens_per_s")),
@@ -98,6 +99,12 @@ class Costs:
             "train_tokens_per_s": int(splits.train.lengths.sum()) / train_s,
             "train_samples_per_s": samples / train_s,
         }
+
+    def _train_joules(self) -> float | None:
+        """What `train_s` took; None where nothing was trained, and where a part of it isn't known."""
+        parts = [*self.fit.joules, *([self.passes["train"].cost.joules] if "train" in self.passes else [])]
+        known = [joules for joules in parts if joules is not None]
+        return sum(known) if parts and len(known) == len(parts) else None
 
     def _pass_s(self, split: str) -> float:
         return self.passes[split].cost.seconds if split in self.passes else 0.0

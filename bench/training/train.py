@@ -39,8 +39,10 @@ class Diverged(Exception):
 class Watch(Protocol):
     """Whoever wants to know how far a run is."""
 
-    def __call__(self, phase: str, done: int, total: int, loss: float | None = None) -> None:
-        """Be told that `done` of `total` steps of `phase` are over."""
+    def __call__(
+        self, phase: str, done: int, total: int, loss: float | None = None, epoch: Epoch | None = None
+    ) -> None:
+        """Be told that `done` of `total` steps of `phase` are over, or that an epoch has ended and was validated."""
 
 
 class Keeper(Protocol):
@@ -55,7 +57,10 @@ class Keeper(Protocol):
 
 @dataclass
 class Fit:
-    """What training did and what it cost; one entry a step in the lists. `fit_s` is what a method's own `fit` took."""
+    """What training did and what it cost; one entry a step in the lists, but in `joules` one a stretch of training.
+
+    `fit_s` is what a method's own `fit` took.
+    """
 
     epochs: list[Epoch] = field(default_factory=list)
     fit_s: float = 0.0
@@ -65,6 +70,7 @@ class Fit:
     slots: int = 0
     peak_bytes: int | None = None
     reserved_bytes: int | None = None
+    joules: list[float | None] = field(default_factory=list)
 
     @property
     def padding_share(self) -> float | None:
@@ -72,7 +78,8 @@ class Fit:
         return 1 - sum(self.tokens) / self.slots if self.slots else None
 
     def charge(self, cost: measure.Phase) -> None:
-        """Take in the memory of one stretch of training."""
+        """Take in the memory and the energy of one stretch of training."""
+        self.joules.append(cost.joules)
         self.peak_bytes = max(self.peak_bytes or 0, cost.peak_bytes)
         if cost.reserved_bytes is not None:
             self.reserved_bytes = max(self.reserved_bytes or 0, cost.reserved_bytes)
@@ -109,19 +116,25 @@ def fit(
     after which that was written. Where an epoch is to be selected, the module ends as it was after the best.
     """
     if not any(p.requires_grad for p in forward.module.parameters()):
-        return Fit(epochs=[_validate(forward, splits, 0, None, spec.select_metric)])
+        untrained = _validate(forward, splits, 0, None, spec.select_metric)
+        watch("training", 0, 0, None, untrained)
+        return Fit(epochs=[untrained])
     fitting = Fitting(forward, method, splits.train, spec, watch)
     if checkpoint is not None:
         checkpoint.restore(fitting)
+        for restored in fitting.result.epochs:
+            watch("training", len(fitting.result.tokens), fitting.plan.steps, restored.train_loss, restored)
     for epoch in range(len(fitting.result.epochs) + 1, fitting.plan.epochs + 1):
         begin = time.monotonic()
         batches = train_batches(len(splits.train.labels), spec.batch_size, seed, epoch)
         loss = fitting.train_epoch(batches[: fitting.plan.steps - len(fitting.result.tokens)])
-        fitting.result.epochs.append(_validate(forward, splits, epoch, loss, spec.select_metric))
+        ended = _validate(forward, splits, epoch, loss, spec.select_metric)
+        fitting.result.epochs.append(ended)
         if spec.select_epoch and best_validated(fitting.result.epochs, spec.select_metric).epoch == epoch:
             fitting.best = {name: tensor.clone() for name, tensor in module_tensors(forward.module).items()}
         if checkpoint is not None:
             checkpoint.keep(fitting, time.monotonic() - begin)
+        watch("training", len(fitting.result.tokens), fitting.plan.steps, loss, ended)
     for name, tensor in module_tensors(forward.module).items() if fitting.best else ():
         tensor.copy_(fitting.best[name])
     return fitting.result
@@ -157,6 +170,7 @@ def fit_to_features(
         loss = functional.cross_entropy(head(features), labels)
     check(loss, 0)
     result.epochs.append(_validate(forward, splits, 1, loss.item(), select_metric))
+    watch("fitting", 1, 1, loss.item(), result.epochs[0])
     return result
 
 

@@ -14,6 +14,7 @@ from bench.spec import LARGEST_SEED, RangeSpec, TrialSpec, Variant
 from bench.stats import Rule, Search
 from bench.store.metrics import METRICS
 from bench.store.record import Searched
+from bench.tracking import Trackers
 from bench.tuning import optimising
 from bench.tuning.points import point
 from bench.tuning.spaces import spaces
@@ -119,6 +120,11 @@ def run(*tasks: Tuning) -> Tuned:
     Raises UsageError for what is wrong with what was asked for, and where the budget buys a method no trial.
     """
     spaces = tasks[0].spaces()
+    with Trackers(tasks[0].request.report_to) as trackers:
+        return _run(tasks, spaces, trackers)
+
+
+def _run(tasks: Sequence[Tuning], spaces: dict[str, Space], trackers: Trackers) -> Tuned:
     greediest = [_greediest(name, space) for name, space in spaces.items()]
     prepared = study.prepare_all([task.request for task in tasks], greediest)
     for asked, task in zip(tasks, prepared, strict=True):
@@ -128,12 +134,13 @@ def run(*tasks: Tuning) -> Tuned:
     for asked, task in zip(tasks, prepared, strict=True):
         if len(tasks) > 1:
             console.say(f"Searching on {task.name}:")
-        trials = _Trials(asked, task, spaces)
+        trials = _Trials(asked, task, spaces, trackers)
         done = trials.optimise() if asked.optimise else trials.run()
         console.show(shown.chosen(done, asked.rule))
         searches += done
         specs += _final(asked, task, [*trials.defaults.values(), *_chosen(done, asked.rule)])
-    return Tuned(prepared[0].store, tuple(searches), tuple(study.complete(prepared, specs, tasks[0].request)))
+    records = study.complete(prepared, specs, tasks[0].request, trackers)
+    return Tuned(prepared[0].store, tuple(searches), tuple(records))
 
 
 def _final(asked: Tuning, task: Prepared, variants: Iterable[Variant]) -> list[RunSpec]:
@@ -195,8 +202,8 @@ def _distinct(variants: Iterable[Variant], order: Sequence[str]) -> list[Variant
 class _Trials:
     """The searches under way: each round runs some trials of each, and the store has those of earlier rounds."""
 
-    def __init__(self, asked: Tuning, prepared: Prepared, found: Mapping[str, Space]) -> None:
-        self.asked, self.prepared, self.spaces = asked, prepared, found
+    def __init__(self, asked: Tuning, prepared: Prepared, found: Mapping[str, Space], trackers: Trackers) -> None:
+        self.asked, self.prepared, self.spaces, self.trackers = asked, prepared, found, trackers
         training = prepared.study.training.model_copy(update={"select_metric": asked.select_metric})
         self.study = prepared.study.model_copy(update={"training": training})
         self.defaults = asked.defaults()
@@ -237,7 +244,8 @@ class _Trials:
             for which, most in upto.items()
             if len(self.done[which]) <= trial < most
         }
-        records = {record.uid: record for record in study.complete([self.prepared], [*specs.values()], self.request)}
+        found = study.complete([self.prepared], [*specs.values()], self.request, self.trackers)
+        records = {record.uid: record for record in found}
         for (which, trial), spec in specs.items():
             if spec.uid in records and len(self.done[which]) == trial:
                 self.done[which].append(records[spec.uid])

@@ -199,7 +199,7 @@ def bench_steps(cell: Cell) -> tuple[list[float], list[int]]:
     return ends, tokens
 
 
-def _nobody(phase: str, done: int, total: int, loss: float | None = None) -> None:
+def _nobody(phase: str, done: int, total: int, loss: float | None = None, epoch: object = None) -> None:
     pass
 
 

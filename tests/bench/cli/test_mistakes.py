@@ -168,6 +168,10 @@ FILES: dict[str, tuple[Callable[[Folders], list[str]], list[str]]] = {
         lambda f: ["--model", str(f["gpt2"]), "--data", str(f["texts"]), "--jobs", "9999"],
         ["--jobs 9999: this machine has", "that may be used; take --jobs", "at the most, or --jobs auto"],
     ),
+    "an unknown tracker": (
+        lambda f: ["--report-to", "mlflow,comet"],
+        ["--report-to comet: there is no such tracker; there are trackio, wandb, mlflow, tensorboard"],
+    ),
     "results in a file": (
         lambda f: ["--model", str(f["gpt2"]), "--data", str(f["texts"]), "--results", str(f["work"] / "notes.txt")],
         ["--results", "notes.txt"],

@@ -29,7 +29,7 @@ TRAINING = TrainingSpec(epochs=2, batch_size=8, max_length=64, dtype="fp32", dev
 STYLES = 3
 
 
-def nobody(phase: str, done: int, total: int, loss: float | None = None) -> None:
+def nobody(phase: str, done: int, total: int, loss: float | None = None, epoch: object = None) -> None:
     pass
 
 
@@ -109,15 +109,16 @@ def test_each_run_is_charged_the_pass_reused_or_not(gpt2: Path, texts: Path) -> 
     nothing = torch.empty(0)
     for reused in (True, False):
         passes = {
-            "train": features.Pass(nothing, Phase(seconds=10.0, peak_bytes=900), 0.0, reused),
+            "train": features.Pass(nothing, Phase(seconds=10.0, peak_bytes=900, joules=30.0), 0.0, reused),
             "validation": features.Pass(nothing, Phase(seconds=3.0, peak_bytes=5_000), 0.0, reused),
             "test": features.Pass(nothing, Phase(seconds=4.0, peak_bytes=700), 0.0, reused),
         }
-        fit = train.Fit(step_s=[0.5] * 8, tokens=[10] * 8, samples=[2] * 8, peak_bytes=300)
+        fit = train.Fit(step_s=[0.5] * 8, tokens=[10] * 8, samples=[2] * 8, peak_bytes=300, joules=[1.5, 2.5])
         evaluation = train.Evaluation(np.empty((0, STYLES), np.float32), Phase(seconds=1.0, peak_bytes=200), 0)
         costs = Costs("cpu", 100, Phase(2.0, 250), passes, fit, evaluation, flops_per_token=1e6, matmul_flops_per_s=1e9)
         speed, memory = costs.speed(found), costs.memory()
         assert speed.train_s == pytest.approx(14.0)
+        assert speed.train_joules == pytest.approx(34.0)
         assert speed.train_tokens_per_s == pytest.approx(found.train.lengths.sum() / 14.0)
         assert speed.eval_s == pytest.approx(5.0)
         assert speed.eval_tokens_per_s == pytest.approx(found.test.lengths.sum() / 5.0)

@@ -87,6 +87,20 @@ def test_what_each_method_can_do_is_told_for_the_peft_of_its_runs(text: str) -> 
     assert set(_row(_section(mixed, "What each method can do"), "my_own")[1:]) == {"unknown"}
 
 
+def test_energy_has_a_column_where_a_record_tells_it(text: str) -> None:
+    assert "Energy" not in text
+    told = [make_record(v, changes={"speed.train_joules": j}) for v, j in ((HEAD, 950.0), (lora(8, 0.45), 25_400.0))]
+    known = _rendered(*told, make_record(DEMO[-1]))
+    rows = {row[0]: row[-1] for row in _comparison(known)}
+    assert _row(known, "Method")[-1] == "Energy"
+    assert {rows[name] for name in rows if name in ("head", "prefix") or name.startswith("lora")} == {
+        "950.0 J", "25.40 kJ", "–",
+    }  # fmt: skip
+    assert "what the device took in training steps" in known
+    [(_, table)] = comparison(told)
+    assert spreadsheet.render([("", table)]).splitlines()[0].endswith("Energy (J)")
+
+
 def test_a_pretrained_backbone_has_no_warning() -> None:
     pretrained = {"preset": "full", "backbone.source": "hub", "backbone.name": "openai-community/gpt2"}
     text = _rendered(make_record(HEAD, changes=pretrained))

@@ -136,6 +136,13 @@ def test_a_method_that_is_not_installed_here_is_of_another_family(tmp_path: Path
     }
 
 
+def test_energy_is_a_figure_and_has_a_front_where_records_tell_it(tmp_path: Path) -> None:
+    build_store(tmp_path, DEMO, changes={"speed.train_joules": 2_500.0})
+    found = _figure(_by_name(_analysis(tmp_path))["pareto"])
+    assert "train_joules" in found["costs"]
+    assert {variant["told"]["train_joules"] for variant in found["variants"]} == {"2.50 kJ"}
+
+
 def test_pictures_name_the_variant_of_each_point_and_line_as_the_tables_do(
     analysis: Analysis, demo: dict[str, Picture]
 ) -> None:

@@ -171,7 +171,7 @@ def test_many_methods_have_the_best_of_them_in_sight_and_the_rest_folded_on_the_
     [folded] = [part for part in said.split("<details>") if "search-rates-more.svg" in part]
     assert folded.startswith("\n<summary>5 more methods</summary>")
     assert folded.rstrip().split("search-rates-more.svg")[1].startswith(")\n\n</details>")
-    assert "<details><summary>5 more methods</summary><figure>" in page.render(found).decode()
+    assert "<details><summary>5 more methods</summary><figure data-figure>" in page.render(found).decode()
 
 
 def test_two_searches_are_compared_and_choices_worse_than_the_default_are_counted(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ engine: slurm
 workers: 3
 engine_set: {partition: gpu, time: 60}
 timeout: 2h
+report_to: [mlflow, tensorboard]
 """
 
 
@@ -125,8 +126,9 @@ def test_each_train_size_of_texts_meets_each_backbone(tmp_path: Path) -> None:
 def test_how_and_where_to_run_is_as_on_the_command_line_which_comes_on_top(tmp_path: Path) -> None:
     study = read(_write(tmp_path, WHOLE))
     engine = {"engine": "slurm", "workers": 3, "engine_set": ["partition=gpu", "time=60"]}
-    assert study.options(()) == {"jobs": "auto", "timeout": "2h", **engine}
-    assert study.options({"jobs", "engine_set"}) == {"timeout": "2h", "engine": "slurm", "workers": 3}
+    elsewhere = {"timeout": "2h", "report_to": "mlflow,tensorboard"}
+    assert study.options(()) == {"jobs": "auto", **elsewhere, **engine}
+    assert study.options({"jobs", "engine_set"}) == {**elsewhere, "engine": "slurm", "workers": 3}
 
 
 @pytest.mark.usefixtures("there")
@@ -197,6 +199,7 @@ def test_what_tasks_may_differ_in_stands_in_the_file_only(tmp_path: Path, field:
         ("seeds: -1", "1: seeds: expected a whole number of at least 0, not -1"),
         ("forgetting: 3", "1: forgetting: expected a file's name, or true or false, not 3"),
         ("jobs: 0", "1: jobs: expected a whole number of at least 1, or auto, not 0"),
+        ("report_to: comet", "1: report_to: expected 'trackio', 'wandb', 'mlflow' or 'tensorboard', not comet"),
         ("timeout: 0", "1: timeout: expected seconds, or a number with a unit"),
         ("data:\n  - a\n  - b.csv", "3: data: b.csv: no such file or folder"),
         ("model:\n  ./nowhere", "1: model: ./nowhere: no such file or folder"),

@@ -80,8 +80,9 @@ def _fit(
 
     told = []
 
-    def watch(phase: str, done: int, total: int, loss: float | None = None) -> None:
-        told.append(done)
+    def watch(phase: str, done: int, total: int, loss: float | None = None, epoch: object = None) -> None:
+        if epoch is None:
+            told.append(done)
         if end_at_step is not None and done >= end_at_step:
             raise Ended
 

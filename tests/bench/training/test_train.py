@@ -67,7 +67,7 @@ def _forward(model: Path, method: methods.Method) -> Forward:
 
 def _fit(forward: Forward, method: methods.Method, splits: Splits, seed: int = 0, **changes: Any) -> train.Fit:
     spec = SPEC.model_copy(update=changes)
-    return train.fit(forward, method, splits, spec, seed, lambda phase, done, total, loss=None: None)
+    return train.fit(forward, method, splits, spec, seed, lambda *_, **__: None)
 
 
 @pytest.mark.parametrize("method", ["lora", "adalora", "prompt_tuning"])
