@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +14,7 @@ import numpy as np
 import plotly.graph_objects
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, TimeoutError, expect, sync_playwright
 from record_factory import DEMO, Variant, build_baseline, build_store
 
 from bench.reporting import document, page, report
@@ -180,11 +181,13 @@ def test_a_name_from_outside_is_text_and_nothing_else(shared: Visit) -> None:
 def test_a_point_tells_its_variant_accuracy_and_cost(shared: Visit) -> None:
     plot = shared.page.locator(".plot").first
     plot.scroll_into_view_if_needed()
+    label = plot.locator(".hoverlayer")
     for point in plot.locator(".point:visible").all():
         point.hover(force=True)
-        told = plot.locator(".hoverlayer").text_content() or ""
-        if "</script>" in told:
+        with suppress(TimeoutError):  # the label follows the pointer a moment later
+            label.filter(has_text="</script>").wait_for(timeout=300)
             break
+    told = label.text_content() or ""
     assert re.search(r"accuracy \d\d\.\d% \(\d\d\.\d–\d\d\.\d\), 3 seeds", told)
     assert re.search(r"peak memory of live tensors: [\d.]+ MiB", told)
     assert told.startswith("<b>%{x}</b></script>")  # as it is called, neither bold nor filled in
