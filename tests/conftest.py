@@ -11,7 +11,7 @@ import pytest
 from small import save_model, write_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from bench.execution.execute import Execution
@@ -96,3 +96,13 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     monkeypatch.setattr(execute.Execution, "run", take)
     monkeypatch.setattr(child, "warm_up", lambda: None)
     return jobs
+
+
+@pytest.fixture
+def misbehaving_methods(tmp_path: Path) -> Iterator[None]:
+    """Methods that misbehave, as an installed package has them."""
+    import misbehaving
+
+    (tmp_path / "site").mkdir()
+    with misbehaving.known(misbehaving.install(tmp_path / "site")):
+        yield

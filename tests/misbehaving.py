@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pytest
 from commands import add_package
 
+from methods.registry import _registered
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 CODE = """
@@ -189,3 +194,13 @@ def install(folder: Path) -> Path:
     """Put the package into a folder, and return that."""
     add_package(folder, "misbehaving_methods", CODE, "\n".join(f"{n} = misbehaving_methods:{n.title()}" for n in NAMES))
     return folder
+
+
+@contextmanager
+def known(site: Path) -> Iterator[None]:
+    """Within, have the methods that were put into a folder known in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(site))
+        yield
+    for name in NAMES:
+        _registered.pop(name, None)

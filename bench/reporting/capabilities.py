@@ -11,7 +11,12 @@ from methods.capabilities import TITLES, UNKNOWN, described
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.stats import Analysis
+    from bench.stats import Analysis, Summary
+
+
+def newest_peft(summary: Summary) -> str:
+    """Return the version of peft that the variant's newest run had."""
+    return max((*summary.runs, *summary.failed), key=lambda run: run.created_at).environment.peft
 
 
 def section(analyses: Sequence[Analysis]) -> list[Section]:
@@ -20,8 +25,7 @@ def section(analyses: Sequence[Analysis]) -> list[Section]:
     for analysis in analyses:
         layout = Layout(analysis)
         for summary in (layout.summaries[place] for place in layout.order):
-            newest = max((*summary.runs, *summary.failed), key=lambda run: run.created_at)
-            versions.setdefault(summary.method, newest.environment.peft)
+            versions.setdefault(summary.method, newest_peft(summary))
     known = {method: described(method, peft) for method, peft in versions.items()}
     if all(said == UNKNOWN for one in known.values() for said in one.values()):
         return []

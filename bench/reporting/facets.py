@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.reporting.capabilities import newest_peft
 from methods import registry
 from methods.capabilities import NOT_SLOWED, TITLES, UNKNOWN, described
 from methods.errors import MethodError
@@ -37,8 +38,7 @@ def _can(title: str) -> Callable[[Summary], list[str]]:
     """What the method can do, with the peft of its runs; what only some architectures can is a value of its own."""
 
     def values(summary: Summary) -> list[str]:
-        peft = next(run.environment.peft for run in (*summary.runs, *summary.failed))
-        said = described(summary.method, peft)[title]
+        said = described(summary.method, newest_peft(summary))[title]
         if title == INFERENCE:
             return [said if said in (UNKNOWN, NOT_SLOWED) else "slowed"]
         return said.split(", ") if title == LAYERS_TITLE else ["in part" if said.startswith("on ") else said]

@@ -7,7 +7,6 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import misbehaving
 import psutil
 import pytest
 from commands import call
@@ -19,10 +18,9 @@ from bench.job import Job
 from bench.machine import cores, facts
 from bench.spec import BackboneRef, DataRef, RunSpec, TrainingSpec, Variant
 from bench.store.files import Store
-from methods.registry import _registered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from bench.store.record import Record
 
@@ -262,15 +260,6 @@ def test_more_than_there_is_is_refused_and_what_to_do_is_said(monkeypatch: pytes
     assert slots.slots(None, None, 2, "cuda").at_once == 2
     with pytest.raises(UsageError, match="--jobs 2: this machine has 1 GPU with 1 run each"):
         slots.slots(2, None, 1, "cuda")
-
-
-@pytest.fixture
-def misbehaving_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    (tmp_path / "site").mkdir()
-    monkeypatch.syspath_prepend(str(misbehaving.install(tmp_path / "site")))
-    yield
-    for name in misbehaving.NAMES:
-        _registered.pop(name, None)
 
 
 @pytest.mark.usefixtures("two_cores", "misbehaving_methods")

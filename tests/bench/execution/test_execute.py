@@ -13,7 +13,6 @@ from commands import BENCH, Terminal, call, environment, wait_until
 
 from bench.execution import results
 from bench.store.files import Store
-from methods.registry import _registered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,20 +34,15 @@ def trouble(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def records(
-    trouble: Path, gpt2: Path, texts: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Record]]:
+def records(trouble: Path, gpt2: Path, texts: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
     """A study in which all but the last run go wrong, some of them when they have a result, by method."""
     store = tmp_path_factory.mktemp("store")
     chosen = ",".join([*TROUBLE, *LATE, "frozen"])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(trouble))
+    with misbehaving.known(trouble), pytest.MonkeyPatch.context() as patch:
         sources = ["--model", str(gpt2), "--data", str(texts), "--device", "cpu", "--max-steps", "2"]
         code = call(patch, "run", "--methods", chosen, "--seeds", "0", *sources, "--results", str(store))
     assert code == 1
-    yield {record.method: record for record in Store(store).read().records}
-    for name in misbehaving.NAMES:
-        _registered.pop(name, None)
+    return {record.method: record for record in Store(store).read().records}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import misbehaving
 import pytest
 from commands import call
 from watched import LORA, job_of
@@ -18,10 +17,8 @@ from bench.execution.slots import Placing
 from bench.spec import Variant
 from bench.store.claims import Owner
 from bench.store.files import Store
-from methods.registry import _registered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from bench.job import Job
@@ -55,15 +52,6 @@ def test_runs_whose_times_nobody_wants_are_trained_in_one_pass_and_timed_when_so
         assert now.speed is not None
         assert (now.speed.exclusive, now.notes) == (True, [])
         assert now.quality == record.quality
-
-
-@pytest.fixture
-def misbehaving_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    (tmp_path / "site").mkdir()
-    monkeypatch.syspath_prepend(str(misbehaving.install(tmp_path / "site")))
-    yield
-    for name in misbehaving.NAMES:
-        _registered.pop(name, None)
 
 
 @pytest.mark.usefixtures("misbehaving_methods")

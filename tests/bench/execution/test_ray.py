@@ -20,7 +20,6 @@ from bench.execution.slots import Placing
 from bench.machine import facts
 from bench.store.claims import WORK
 from bench.store.files import Store
-from methods.registry import _registered
 
 pytest.importorskip("ray", reason="Ray isn't installed: pip install -e '.[ray]'")
 
@@ -60,11 +59,8 @@ class Stages(NamedTuple):
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     site = misbehaving.install(tmp_path_factory.mktemp("site"))
-    with pytest.MonkeyPatch.context() as patch, ray_cluster.cluster(PYTHONPATH=str(site)) as nodes:
-        patch.syspath_prepend(str(site))
+    with misbehaving.known(site), ray_cluster.cluster(PYTHONPATH=str(site)) as nodes:
         yield nodes
-    for name in misbehaving.NAMES:
-        _registered.pop(name, None)
 
 
 @pytest.fixture(scope="module")

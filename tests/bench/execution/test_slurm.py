@@ -20,7 +20,6 @@ from bench.execution import node, slots, slurm
 from bench.machine import cores
 from bench.store.claims import WORK
 from bench.store.files import Store
-from methods.registry import _registered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,12 +38,10 @@ def _logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     site = tmp_path / "site"
     site.mkdir()
     misbehaving.install(site)
-    monkeypatch.syspath_prepend(str(site))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(site)]))
     monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
-    yield
-    for name in misbehaving.NAMES:
-        _registered.pop(name, None)
+    with misbehaving.known(site):
+        yield
 
 
 @pytest.fixture(params=["slurm", "local"])
