@@ -59,7 +59,7 @@ class Stages(NamedTuple):
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     site = misbehaving.install(tmp_path_factory.mktemp("site"))
-    with misbehaving.known(site), ray_cluster.cluster(PYTHONPATH=str(site)) as nodes:
+    with ray_cluster.cluster(PYTHONPATH=str(site)) as nodes, misbehaving.known(site):
         yield nodes
 
 
