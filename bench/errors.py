@@ -35,6 +35,11 @@ def told_at(place: str) -> Iterator[None]:
         raise UsageError(f"{place}: {error}") from error
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its type where it says nothing."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 def refusal(error: OSError) -> str:
     """Return in one line what the system refused, of which file, and what to do, as far as that is known."""
     said = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)

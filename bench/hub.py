@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from bench.errors import UsageError
+from bench.errors import UsageError, first_line
 
 _PATIENCE_S = 3.0
 _LOCAL_ONLY = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
@@ -68,12 +68,11 @@ def snapshot(name: str, kind: Literal["model", "dataset"]) -> tuple[Path, str]:
             allow_patterns=_MODEL_FILES if kind == "model" else None,
         )
     except (RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise UsageError(f"--{_option(kind)} {name}: the Hub refuses it: {first_line}") from error
+        raise UsageError(f"--{_option(kind)} {name}: the Hub refuses it: {first_line(error)}") from error
     except HFValidationError as error:
         raise UsageError(f"--{_option(kind)} {name}: not a folder, and not a valid name on the Hub") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise HubUnavailable(reason or str(error).strip().splitlines()[0]) from error
+        raise HubUnavailable(reason or first_line(error)) from error
     return Path(folder), Path(folder).name
 
 

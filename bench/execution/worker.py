@@ -20,7 +20,7 @@ import transformers
 from bench.job import Failure, Progress, Trained, storable
 from bench.machine import streams
 from bench.machine.cores import pin
-from bench.model import backbone
+from bench.model import weights
 from bench.store.record import RunError, Status
 from bench.training import one_pass, train
 from bench.training.run import Run
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bench.job import Job
     from bench.store.record import Epoch
 
-backbone.warm_up()
+weights.warm_up()
 
 _LAST_LINES = 20
 _NO_MEMORY = re.compile(r"out of memory|can(not|'t) allocate memory|ALLOC(ATION)?_FAILED", re.I)

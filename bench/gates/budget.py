@@ -22,7 +22,7 @@ import torch
 import methods
 from bench.data import TokenSplit
 from bench.errors import UsageError
-from bench.model import backbone, features
+from bench.model import features, weights
 from bench.model.forward import Forward
 from bench.reporting.model import Cell, Column, Row, Table, Unit
 from bench.spec import CORE, BackboneRef, TrainingSpec
@@ -107,7 +107,7 @@ def adapted(method: Method, form: str) -> Forward:
         (Path(folder) / "config.json").write_text(json.dumps({**GPT2, **FORMS[form]}))
         ref = BackboneRef(name="budget-gpt2", source="random", revision="budget", folder=folder)
         torch.manual_seed(SEED)
-        model = backbone.load(ref, STYLES, SEED)
+        model = weights.load(ref, STYLES, SEED)
         module = method.apply(model, train.plan(passages(), TRAINING))
     return Forward(module, TRAINING.device, TRAINING.dtype, PAD, STYLES)
 

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
-from bench.model.backbone import WRAPPED, quiet
+from bench.model.weights import WRAPPED, quiet
 
 if TYPE_CHECKING:
     from bench.spec import BackboneRef

@@ -9,6 +9,7 @@ from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard,
 
 from bench.reporting import markdown
 from bench.reporting.layout import Layout
+from bench.reporting.tables import FORGETTING
 from bench.reporting.text import count, score, span
 from bench.sharing import published
 
@@ -37,7 +38,9 @@ _DATASET = """---
 {% endfor %}
 Accuracy is of the test split: mean ± standard deviation over n seeds, and in brackets the 95% interval.
 ● marks methods that can't be told from the best.
-
+{% if forgetting %}Forgetting is how much worse the backbone models ordinary text than without the method, in nats a
+token.
+{% endif %}
 ## What is in it
 
 - `records`: a row for each run, with a column for each value. `record` is the whole record as JSON.
@@ -108,6 +111,7 @@ def dataset(
     shown = [(markdown.escape(heading), markdown.table(table)) for heading, table in tables]
     where = repository or "path/to/this/folder"
     facts: dict[str, Any] = {"title": markdown.escape(title), "tables": shown, "adapters": adapters, "where": where}
+    facts["forgetting"] = any(FORGETTING in table.columns for _, table in tables)
     counted = f"{count(runs)} {'run' if runs == 1 else 'runs'}"
     return str(DatasetCard.from_template(data, template_str=_DATASET, runs=counted, **facts))
 

@@ -130,10 +130,11 @@ def _write_tables(part: Path, place: Path, records: Sequence[Record], *, number_
     """Write the records, and the predictions of their runs and baselines, which lie in the store `place`."""
     (part / published.RECORDS).parent.mkdir()
     pq.write_table(tables.records(records), part / published.RECORDS, write_page_checksum=True)
-    path = part / published.PREDICTIONS
-    with pq.ParquetWriter(path, tables.PREDICTIONS, compression="zstd", write_page_checksum=True) as file:
-        for uid, data, content in _predictions(place, records):
-            file.write_table(tables.predictions(uid, content, data.styles, number_documents=number_documents))
+    runs = (
+        tables.predictions(uid, content, data.styles, number_documents=number_documents)
+        for uid, data, content in _predictions(place, records)
+    )
+    tables.write_predictions(part / published.PREDICTIONS, runs)
 
 
 def _predictions(place: Path, records: Sequence[Record]) -> Iterator[tuple[str, Data, bytes]]:

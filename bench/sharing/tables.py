@@ -6,7 +6,6 @@ A record's row has a column for each single value, named by its path in the reco
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bench.errors import UsageError
+from bench.store.predictions import LOGP, as_parquet
 from bench.store.record import Part, Record, dumps
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DOCUMENT = "record"
-_LOGP = "logp:"
+_ROW_GROUP = 100_000
 _NAMES = ("text_hash", "document", "category", "style", "prediction")
 _TYPES: dict[Any, pa.DataType] = {
     int: pa.int64(),
@@ -97,7 +97,7 @@ def predictions(uid: str, content: bytes, styles: Sequence[str], *, number_docum
         columns[name] = found.column(name).cast(pa.string()) if name in there else pa.nulls(rows, pa.string())
     if number_documents and "document" in there:
         columns["document"] = _numbered(columns["document"])
-    names = [f"{_LOGP}{style}" for style in styles]
+    names = [f"{LOGP}{style}" for style in styles]
     columns["logp"] = pa.nulls(rows, PREDICTIONS.field("logp").type)
     if names and there.issuperset(names):
         values = np.stack([found.column(name).to_numpy() for name in names], axis=1).astype(np.float32)
@@ -111,16 +111,34 @@ def _numbered(documents: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.add(places, 1).cast(pa.string())
 
 
+def write_predictions(path: Path, runs: Iterable[pa.Table]) -> None:
+    """Write the tables of `predictions` one after the other, many in a row group: what is of the passages is the same
+    in all of them, and takes space once a group."""
+    encodings: dict[str, Any] = {
+        "compression": "zstd",
+        "use_dictionary": [name for name in PREDICTIONS.names if name != "logp"],
+        "use_byte_stream_split": ["logp.list.element"],
+        "write_page_checksum": True,
+    }
+    with pq.ParquetWriter(path, PREDICTIONS, **encodings) as file:
+        group: list[pa.Table] = []
+        for run in runs:
+            group.append(run)
+            if sum(map(len, group)) >= _ROW_GROUP:
+                file.write_table(pa.concat_tables(group))
+                group = []
+        if group:
+            file.write_table(pa.concat_tables(group))
+
+
 def kept(table: pa.Table, styles: Sequence[str]) -> bytes:
     """Return a run's predictions as a store keeps them: parquet with a column `logp:<style>` for each style."""
     columns = {name: table.column(name) for name in _NAMES}
     logp = table.column("logp").combine_chunks()
     if not logp.null_count:
         values = logp.flatten().to_numpy().reshape(len(logp), len(styles))
-        columns |= {f"{_LOGP}{style}": pa.array(values[:, place]) for place, style in enumerate(styles)}
-    file = io.BytesIO()
-    pq.write_table(pa.table(columns), file)
-    return file.getvalue()
+        columns |= {f"{LOGP}{style}": pa.array(values[:, place]) for place, style in enumerate(styles)}
+    return as_parquet(pa.table(columns))
 
 
 def by_run(path: Path) -> Iterator[tuple[str, pa.Table]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bench import console
 from bench.data import SPLITS, held_out, tokenise
 from bench.errors import UsageError, together
-from bench.model import backbone
+from bench.model import backbone, weights
 from bench.sources import resolve
 from bench.spec import DataRef, Study, TrainingSpec
 from bench.store.files import Store
@@ -142,7 +142,7 @@ def _check_layers(ref: BackboneRef, unfolded: Sequence[tuple[Variant, Sequence[s
     ]
     if not read:
         return
-    model, wrong = backbone.outline(ref), []
+    model, wrong = weights.outline(ref), []
     for method, file in read:
         try:
             method.config(model, Plan(epochs=1, steps=1000))

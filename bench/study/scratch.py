@@ -11,7 +11,7 @@ from bench import console
 from bench.data import SPLITS, HeldOut, Splits, text_hashes, tokenise
 from bench.errors import UsageError
 from bench.job import Job, examples_path
-from bench.model import backbone
+from bench.model import backbone, weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,17 +44,17 @@ class Ready:
     label: str
     scratch: Path
     jobs: list[Job]
-    contents: backbone.Contents
+    contents: weights.Contents
     truncated: int
 
 
 def lay_out(task: Prepared, label: str, todo: Sequence[RunSpec], scratch: Path, request: Request) -> Ready:
     """Tokenise a task's texts and leave in its scratch folder, which is made, what its runs read."""
     model = task.sources.backbone
-    contents, tokenizer = backbone.contents(model), backbone.tokenizer(model)
+    contents, tokenizer = weights.contents(model), backbone.tokenizer(model)
     with console.progress("tokenising") as watch:
         splits = tokenise(task.corpus, tokenizer, task.study.training.max_length, watch)
-    backbone.check_ids(model, contents, max(int(getattr(splits, split).ids.max()) for split in SPLITS))
+    weights.check_ids(model, contents, max(int(getattr(splits, split).ids.max()) for split in SPLITS))
     _say(model.name, contents)
     if splits.train.types is not None and not tokenizer.num_special_tokens_to_add(pair=True):
         console.say(f"{model.name}'s tokenizer puts nothing between the two texts of a pair.")
@@ -139,7 +139,7 @@ def unwritable(folder: Path, error: Exception) -> UsageError:
     return UsageError(f"{folder} can't be written: {error}")
 
 
-def _say(name: str, contents: backbone.Contents) -> None:
+def _say(name: str, contents: weights.Contents) -> None:
     """Say what isn't as it should be with the model's weights, and what is done about it."""
     if contents.stripped_prefix:
         console.say(f"The names of {name}'s weights begin with {contents.stripped_prefix}, which is taken off.")

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+
+from bench.store.predictions import LOGP, as_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,10 +16,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def predictions(examples: pd.DataFrame, styles: Sequence[str], logp: NDArray[Any]) -> pd.DataFrame:
-    """One row a test example: its text's hash, document, category and style as in `examples`, the predicted style, and
-    the natural logarithm of each style's probability, logp [examples, styles], in a column `logp:<style>`."""
+def predictions(examples: pd.DataFrame, styles: Sequence[str], logp: NDArray[Any]) -> bytes:
+    """Return a Parquet table with a row for each test example.
+
+    It has the text's hash, document, category and style as in `examples`, the predicted style, and the natural
+    logarithm of each style's probability, logp [examples, styles], in a column `logp:<style>`.
+    """
     names = np.asarray(styles, dtype=object)
     rounded = logp.astype(np.float32)
-    columns = {f"logp:{style}": rounded[:, index] for index, style in enumerate(names)}
-    return pd.concat([examples.assign(prediction=names[logp.argmax(axis=1)]), pd.DataFrame(columns)], axis=1)
+    columns = {f"{LOGP}{style}": rounded[:, index] for index, style in enumerate(names)}
+    found = pd.concat([examples.assign(prediction=names[logp.argmax(axis=1)]), pd.DataFrame(columns)], axis=1)
+    return as_parquet(pa.Table.from_pandas(found, preserve_index=False))

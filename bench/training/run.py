@@ -17,7 +17,7 @@ import methods
 from bench.data import SPLITS, HeldOut, Splits, train_batches
 from bench.job import Found, Outcome, examples_path, storable
 from bench.machine import measure
-from bench.model import backbone, features
+from bench.model import backbone, features, weights
 from bench.model.features import CachedForward
 from bench.model.forward import Forward
 from bench.model.prepacked import prepacked
@@ -135,8 +135,8 @@ class Run:
         if self.job.adapter is not None:
             adapters.save(forward.module, self.job.adapter)
         if logits is not None:
-            found = predictions(self.examples, self.job.styles, log_probabilities(logits))
-            found.to_parquet(self.job.predictions, index=False)
+            predicted = predictions(self.examples, self.job.styles, log_probabilities(logits))
+            self.job.predictions.write_bytes(predicted)
         trainable, total = adapters.count(forward.module)
         return Found(
             backbone_parameters=backbone_parameters,
@@ -211,7 +211,7 @@ class Run:
         """
         training = training or self.training
         torch.manual_seed(self.spec.seed)
-        model = backbone.load(self.spec.backbone, len(self.job.styles), self.spec.seed)
+        model = weights.load(self.spec.backbone, len(self.job.styles), self.spec.seed)
         parameters = sum(p.numel() for p in base_model(model).parameters())
         nn.Module.to(model, _TORCH_DTYPE[training.dtype])
         plan = train.plan(self.splits.train, training)

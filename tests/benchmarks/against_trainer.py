@@ -169,7 +169,7 @@ def bench_steps(cell: Cell) -> tuple[list[float], list[int]]:
     import torch
 
     from bench.data import load_local, tokenise, train_batches
-    from bench.model import backbone
+    from bench.model import backbone, weights
     from bench.model.forward import Forward
     from bench.model.prepacked import prepacked
     from bench.spec import TrainingSpec
@@ -183,7 +183,7 @@ def bench_steps(cell: Cell) -> tuple[list[float], list[int]]:
         {"epochs": 2, "batch_size": BATCH_SIZE, "max_length": MAX_LENGTH} | {"dtype": cell.dtype, "device": "cpu"}
     )
     method = get(cell.method)()
-    model = backbone.load(ref, STYLES, seed=0)
+    model = weights.load(ref, STYLES, seed=0)
     if cell.dtype == "bf16":
         torch.nn.Module.bfloat16(model)
     forward = Forward(method.apply(model), "cpu", spec.dtype, backbone.pad_id(ref), STYLES)

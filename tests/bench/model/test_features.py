@@ -11,7 +11,7 @@ import torch
 import methods
 from bench.data import eval_batches, load_local, tokenise
 from bench.machine.measure import Phase
-from bench.model import backbone, features
+from bench.model import backbone, features, weights
 from bench.model.features import CachedForward
 from bench.model.forward import EVAL_BATCH_SIZE, Forward
 from bench.spec import TrainingSpec
@@ -36,7 +36,7 @@ def nobody(phase: str, done: int, total: int, loss: float | None = None, epoch: 
 def adapted(name: str, folder: Path) -> tuple[Method, Forward, torch.nn.Module]:
     ref = backbone.local(folder)
     torch.manual_seed(0)
-    model = backbone.load(ref, STYLES, seed=0)
+    model = weights.load(ref, STYLES, seed=0)
     method = methods.get(name)()
     module = method.apply(model)
     (head,) = head_modules(model).values()

@@ -11,7 +11,7 @@ from small import save_model
 
 from bench.data import SPLITS, Corpus, Splits, tokenise
 from bench.data.frames import frame
-from bench.model import backbone
+from bench.model import backbone, weights
 from bench.model.forward import Forward
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def test_logits_are_those_of_transformers_for_the_pair(
     if not pack:
         monkeypatch.setattr("bench.model.packed.gpt2", lambda module: None)
     ref = backbone.local(save_model(name, tmp_path / "model"))
-    tokenizer, module = backbone.tokenizer(ref), backbone.load(ref, 2, seed=0).eval()
+    tokenizer, module = backbone.tokenizer(ref), weights.load(ref, 2, seed=0).eval()
     rows = frame((text, "ab"[i % 2], None, None) for i, text in enumerate(ONE)).assign(pair=TWO)
     tokenise(Corpus("some", "local", None, dict.fromkeys(SPLITS, rows)), tokenizer, 64).save(tmp_path)
     with torch.inference_mode():

@@ -14,7 +14,7 @@ from in_process import ran
 import methods
 from bench.data import load_local, tokenise
 from bench.errors import UsageError
-from bench.model import backbone, features
+from bench.model import backbone, features, weights
 from bench.model.features import CachedForward
 from bench.model.forward import Forward
 from methods.prepare import base_model, head_modules
@@ -53,7 +53,7 @@ def _folder(
 def _adapted(ref: BackboneRef, name: str) -> Forward:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        module = methods.get(name)().apply(backbone.load(ref, STYLES, seed=0)).eval()
+        module = methods.get(name)().apply(weights.load(ref, STYLES, seed=0)).eval()
     return Forward(module, "cpu", "fp32", backbone.pad_id(ref), STYLES)
 
 
@@ -104,7 +104,7 @@ def test_what_fills_a_batch_is_the_models_own_padding_even_where_its_file_leaves
     (folder / "config.json").write_text(json.dumps(config))
     ref = backbone.local(folder)
     assert backbone.tokenizer(ref).pad_token_id == 3
-    assert backbone.pad_id(ref) == backbone.load(ref, STYLES, 0).config.pad_token_id == 1
+    assert backbone.pad_id(ref) == weights.load(ref, STYLES, 0).config.pad_token_id == 1
 
 
 SMALL: dict[str, dict[str, Any]] = {

@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import shutil
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
@@ -72,7 +73,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results") / "study"
     told = {**SECRET, **build_baseline(folder, 0.5)}
     for seed, machine in ((0, {}), (1, {"environment.cpu": "Example CPU 4000"})):
-        for variant in (DEMO[1], lora(32, 0.47)):
+        for variant in (DEMO[1], replace(lora(32, 0.47), forgetting=0.3)):
             content = _predictions(variant, seed)
             hashed = {"quality.predictions_sha256": hashlib.sha256(content).hexdigest()}
             Store(folder).put(make_record(variant, seed, {**told, **machine, **hashed}), content)
@@ -132,6 +133,20 @@ def test_load_dataset_reads_both_tables_with_their_types(store: Path, folder: Pa
     assert rows["uid"].nunique() == 5  # four runs with a result, and the baseline
 
 
+def test_what_all_runs_have_in_common_is_written_once(store: Path, folder: Path) -> None:
+    assert _size(folder / "data/predictions.parquet", "text_hash") < 2 * _size(
+        store / f"{_run(store, 'lora').uid}.parquet", "text_hash"
+    )
+
+
+def _size(path: Path, column: str) -> int:
+    """What a column of a table takes, in bytes."""
+    file = pq.ParquetFile(path).metadata
+    groups = [file.row_group(place) for place in range(file.num_row_groups)]
+    columns = [group.column(place) for group in groups for place in range(group.num_columns)]
+    return sum(found.total_compressed_size for found in columns if found.path_in_schema == column)
+
+
 def _said(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Every file of a folder, and what its tables and its pages' pictures say once they are decoded."""
     for path in folder.rglob("*"):
@@ -188,6 +203,8 @@ def test_the_card_tells_the_hub_what_it_is_and_shows_the_comparison(folder: Path
     assert [config["config_name"] for config in card.data.configs] == ["records", "predictions"]
     assert "| lora" in card.text
     assert "95% interval" in card.text
+    assert "Forgetting |" in card.text
+    assert "Forgetting is how much worse" in card.text
 
 
 def test_the_page_is_the_report_with_its_pictures(folder: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.data import Splits, TokenSplit, load_local, tokenise
-from bench.model import backbone
+from bench.model import backbone, weights
 from bench.model.forward import Forward
 from bench.spec import TrainingSpec
 from bench.store import record
@@ -74,7 +74,7 @@ def _fit(
 ) -> Fitted:
     """Train as a run does; what `end_at_step` names is the step, from 0, that is never taken."""
     torch.manual_seed(5)
-    model = backbone.load(ref, 3, 5)
+    model = weights.load(ref, 3, 5)
     module = method.apply(model, train.plan(splits.train, TRAINING)).to(device)
     forward = Forward(module, device, "fp32", backbone.pad_id(ref), 3)
 
@@ -87,8 +87,8 @@ def _fit(
             raise Ended
 
     fit = train.fit(forward, method, splits, training, 5, watch, checkpoint)
-    weights = {name: p.detach().clone() for name, p in module.named_parameters() if p.requires_grad}
-    return Fitted(fit, weights, torch.get_rng_state(), told)
+    trained = {name: p.detach().clone() for name, p in module.named_parameters() if p.requires_grad}
+    return Fitted(fit, trained, torch.get_rng_state(), told)
 
 
 def _cut_off(ref: BackboneRef, splits: Splits, method: Method, checkpoint: Checkpoint) -> None:

@@ -16,7 +16,7 @@ import methods
 from bench.data import load_local, tokenise
 from bench.gates import budget
 from bench.machine.measure import Phase
-from bench.model import backbone, features
+from bench.model import backbone, features, weights
 from bench.model.features import CachedForward, Pass
 from bench.model.forward import Forward
 from bench.training import compute, train
@@ -43,7 +43,7 @@ def fitted(folder: Path, texts: Path, categories: tuple[str, ...] | None = None,
     ref, method = backbone.local(folder), methods.get("probe")(c=c)
     corpus = load_local(texts).select(categories)
     splits = tokenise(corpus, backbone.tokenizer(ref), TRAINING.max_length)
-    model = backbone.load(ref, len(corpus.styles), seed=0)
+    model = weights.load(ref, len(corpus.styles), seed=0)
     forward = Forward(method.apply(model), "cpu", "fp32", backbone.pad_id(ref), len(corpus.styles))
     (head,) = head_modules(model).values()
     read = {name: features.one_pass(forward, head, getattr(splits, name), None).features for name in features_of}

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 import methods
 from bench.data import HeldOut, held_out
-from bench.model import backbone
+from bench.model import backbone, weights
 from bench.model.forward import Forward
 from bench.model.language import LanguageHead
 from bench.spec import TrialSpec
@@ -44,7 +44,7 @@ def forward(model: Path, method: str = "frozen", **hyperparameters: Any) -> Forw
     """Return a freshly adapted model."""
     torch.manual_seed(0)
     ref = backbone.local(model)
-    module = methods.get(method)(**hyperparameters).apply(backbone.load(ref, len(STYLES), 0))
+    module = methods.get(method)(**hyperparameters).apply(weights.load(ref, len(STYLES), 0))
     return Forward(module, "cpu", "fp32", backbone.pad_id(ref), len(STYLES))
 
 
@@ -158,9 +158,9 @@ def test_no_language_model_is_a_masked_one_a_bare_one_or_a_classifier(
 
 def test_a_head_that_the_checkpoint_lacks_is_named(models: dict[str, Path], tmp_path: Path) -> None:
     headless = _copied(models["llama"], tmp_path / "headless")
-    weights = load_file(headless / "model.safetensors")
-    del weights["lm_head.weight"]
-    save_file(weights, headless / "model.safetensors", {"format": "pt"})
+    tensors = load_file(headless / "model.safetensors")
+    del tensors["lm_head.weight"]
+    save_file(tensors, headless / "model.safetensors", {"format": "pt"})
     with pytest.raises(ValueError, match=r"the checkpoint lacks lm_head\.weight"):
         nats(headless, forward(headless))
 

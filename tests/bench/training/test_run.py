@@ -16,7 +16,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from bench import study
 from bench.data import load_local, text_hash
-from bench.model import backbone
+from bench.model import backbone, weights
 from bench.store.files import Store
 from methods import adapters
 
@@ -316,7 +316,7 @@ def _classify(module: Any, model: Path, texts: Path) -> np.ndarray[Any, Any]:
 
 
 def test_a_saved_adapter_predicts_what_was_recorded(finished: Finished, gpt2: Path, texts: Path, label: str) -> None:
-    model = backbone.load(backbone.local(gpt2), styles=3, seed=99)
+    model = weights.load(backbone.local(gpt2), styles=3, seed=99)
     module = adapters.load(model, finished.adapters / finished.records[label].uid)
     np.testing.assert_allclose(_classify(module, gpt2, texts), _logp(_predictions(finished, label)), atol=SAME)
 
@@ -363,7 +363,7 @@ def test_another_architecture_end_to_end(
     )
     assert {record.method: record.error for record in records} == dict.fromkeys(METHODS)
     for record in records:
-        module = adapters.load(backbone.load(backbone.local(model), 3, seed=99), tmp_path / "adapters" / record.uid)
+        module = adapters.load(weights.load(backbone.local(model), 3, seed=99), tmp_path / "adapters" / record.uid)
         found = pd.read_parquet(tmp_path / "store" / f"{record.uid}.parquet")
         np.testing.assert_allclose(_classify(module, model, texts), _logp(found), atol=SAME, err_msg=record.method)
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 import methods
 from bench.data import batches, load_local, tokenise, train_batches
-from bench.model import backbone
+from bench.model import backbone, weights
 from bench.model.forward import Forward
 from bench.spec import TrainingSpec
 from bench.training import train
@@ -61,7 +61,7 @@ def splits(gpt2: Path, texts: Path) -> Splits:
 def _forward(model: Path, method: methods.Method) -> Forward:
     ref = backbone.local(model)
     torch.manual_seed(0)
-    module = method.apply(backbone.load(ref, 3, 0), methods.Plan(epochs=SPEC.epochs, steps=SPEC.epochs * EPOCH_STEPS))
+    module = method.apply(weights.load(ref, 3, 0), methods.Plan(epochs=SPEC.epochs, steps=SPEC.epochs * EPOCH_STEPS))
     return Forward(module, "cpu", "fp32", pad_id=backbone.pad_id(ref), styles=3)
 
 
