@@ -8,6 +8,16 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+function wrapped(text, width = 28) {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const last = lines.length - 1;
+    if (lines[last] && lines[last].length + word.length >= width) lines.push(word);
+    else lines[last] += (lines[last] && " ") + word;
+  }
+  return lines;
+}
+
 // How many panels stand side by side, `meta.columns` of them where there is room, and how wide each is.
 function columnsOf(layout, width, panels) {
   const columns = Math.min(panels, width < NARROW ? Math.ceil(layout.meta.columns / 3) : layout.meta.columns);
@@ -90,6 +100,19 @@ function placesOf(trace, wanted) {
   return trace.customdata.flatMap((name, place) => (wanted(name) ? [place] : []));
 }
 
+const LINE = 15; // pixels of a line of a row's name
+
+// Names of rows are folded where they would leave the picture no room; the rows stand as far apart as all lines need.
+function spaced(figure, width) {
+  const { yaxis, meta } = figure.layout;
+  if (!meta.rows.length) return figure;
+  const names = yaxis.ticktext.map(name => wrapped(name, width < NARROW ? 24 : 52));
+  const most = Math.max(...names.map(lines => lines.length));
+  yaxis.ticktext = names.map(lines => lines.join("<br>"));
+  meta.height = Math.max(meta.height, names.length * (LINE * most + 5));
+  return figure;
+}
+
 // Of methods that aren't shown neither points nor rows are left.
 function filtered(figure) {
   const rows = figure.layout.meta.rows;
@@ -169,7 +192,7 @@ function bringToLife(holder, made) {
     const { figure, told } = made(width);
     plot.setAttribute("aria-label", told);
     const named = figure.data.some(trace => variantsOf(trace).length);
-    const left = filtered(figure);
+    const left = filtered(spaced(figure, width));
     const empty = named && !left.data.some(trace => variantsOf(trace).length);
     const { data, layout } = themed(empty ? nothing() : marked(left), width);
     const first = !plot.data;

@@ -14,16 +14,6 @@ function safe(text) {
   return text.replace(/[&<>$]|%(?=\{)/g, letter => `&#${letter.charCodeAt()};`);
 }
 
-function wrapped(text, width = 28) {
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    const last = lines.length - 1;
-    if (lines[last] && lines[last].length + word.length >= width) lines.push(word);
-    else lines[last] += (lines[last] && " ") + word;
-  }
-  return lines;
-}
-
 function better({ name, more }, one, other) {
   return more ? one.values[name] > other.values[name] : one.values[name] < other.values[name];
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.reporting.plots import drawing
-from bench.reporting.plots.view import folded
+from bench.reporting.plots.view import safe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ def interactive(
         "yaxis": {
             "range": [len(places) - 0.4, -0.6],
             "tickvals": list(range(len(places))),
-            "ticktext": [folded(view.name(place)) for place in places],
+            "ticktext": [safe(view.name(place)) for place in places],
             "automargin": True,
             "showgrid": False,
             "zeroline": False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import textwrap
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -98,8 +97,3 @@ class View:
 def safe(text: str) -> str:
     """Return any text so that plotly, which knows a little HTML, mathematics and templates, shows it as it is."""
     return html.escape(clean(text), quote=False).replace("$", "&#36;").replace("%{", "&#37;{")
-
-
-def folded(text: str, width: int = 24) -> str:
-    """Likewise, over several short lines."""
-    return "<br>".join(safe(line) for line in textwrap.wrap(text, width))

@@ -7,6 +7,7 @@ import re
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -203,6 +204,29 @@ def test_it_fits_a_phone_and_wide_tables_scroll_in_their_box(browser: Browser, f
     assert right is not None
     assert right["x"] + right["width"] <= PHONE["width"]
     visit.page.context.close()
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page on more variants than have room, all with long names."""
+    folder = tmp_path_factory.mktemp("crowded")
+    sizes = {"learning_rate": 0.01427, "tokens": 20}
+    prompts = [Variant("prompt", {**sizes, "length": place}, 0.4 + place / 100, 5_000) for place in range(24)]
+    build_store(folder, prompts)
+    return _put(folder / "report.html", page.render(report(Store(folder).read(), folder, pictures=True)))
+
+
+@pytest.mark.parametrize("width", [PHONE["width"], 1280])
+def test_names_of_rows_are_not_drawn_over_each_other(browser: Browser, crowded: Path, width: int) -> None:
+    visit = _visit(browser, crowded, viewport={"width": width, "height": 740})
+    figure = visit.page.locator("figure", has_text="Test accuracy with 95% interval")
+    figure.scroll_into_view_if_needed()
+    expect(figure.locator("svg.main-svg").first).to_be_visible()
+    names = figure.locator(".ytick text").all()
+    boxes = sorted((box["y"], box["height"]) for name in names if (box := name.bounding_box()))
+    visit.page.context.close()
+    assert len(boxes) == 24
+    assert all(top + height <= below for (top, height), (below, _) in pairwise(boxes))
 
 
 def test_it_turns_dark_with_the_system_and_its_plots_with_it(shared: Visit) -> None:
