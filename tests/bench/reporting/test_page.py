@@ -210,8 +210,8 @@ def test_it_fits_a_phone_and_wide_tables_scroll_in_their_box(browser: Browser, f
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page on more variants than have room, all with long names."""
     folder = tmp_path_factory.mktemp("crowded")
-    sizes = {"learning_rate": 0.01427, "tokens": 20}
-    prompts = [Variant("prompt", {**sizes, "length": place}, 0.4 + place / 100, 5_000) for place in range(24)]
+    rates = [round(0.0142 + place / 10_000, 4) for place in range(24)]
+    prompts = [Variant("prompt_tuning", {"learning_rate": rate, "tokens": 5}, 0.2 + 10 * rate, 5_000) for rate in rates]
     build_store(folder, prompts)
     return _put(folder / "report.html", page.render(report(Store(folder).read(), folder, pictures=True)))
 
