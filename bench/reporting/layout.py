@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from bench.stats import Analysis, Summary
 
 MANY = 15
-"""With more variants than this, tables fold away those that are on no Pareto front."""
+"""So many variants stand in a table, or more where more are on a Pareto front; the others are folded away."""
 
 
 class Layout:
     """The names of the variants, by their place in the comparison, and their order in tables.
 
     Few variants stand by their mean accuracy, as in the comparison. Many stand by the lower end of their interval,
-    those on a Pareto front first; `front` holds these, and is empty where nothing is folded.
+    those on a Pareto front first; `shown` holds the first of these, and is empty where nothing is folded.
     """
 
     def __init__(self, analysis: Analysis) -> None:
@@ -32,13 +32,13 @@ class Layout:
         self.summaries = analysis.comparison.summaries
         self._differing = stats.differing_hyperparameters(self.summaries)
         self.settings = stats.differing_settings(self.summaries)
-        self.front: frozenset[int] = frozenset()
+        self.shown: frozenset[int] = frozenset()
         self.rest = ""
         self.order = list(range(len(self.summaries)))
         if len(self.summaries) > MANY:
             on_fronts = frozenset[int]().union(*(front.members for front in analysis.fronts))
-            self.front = on_fronts or frozenset(sorted(self.order, key=self._lower_end)[:MANY])
-            self.order.sort(key=lambda place: (place not in self.front, *self._lower_end(place)))
+            self.order.sort(key=lambda place: (place not in on_fronts, *self._lower_end(place)))
+            self.shown = frozenset(self.order[: max(MANY, len(on_fronts))])
             self.rest = "more, none of them on a Pareto front" if on_fronts else "more"
 
     def _lower_end(self, place: int) -> tuple[bool, float, int]:
@@ -75,18 +75,18 @@ class Layout:
     def table(
         self, columns: Iterable[Column], rows: Mapping[int, Row], baselines: Sequence[tuple[float, Row]] = ()
     ) -> Table:
-        """Put the rows in order, by their variant's place, and fold away what is on no front.
+        """Put the rows in order, by their variant's place, and fold away what isn't shown.
 
         Each of the baselines, an accuracy and a row, stands below the variants whose mean accuracy is higher.
         """
         ordered = [place for place in self.order if place in rows]
-        shown = [place for place in ordered if place in self.front]
+        shown = [place for place in ordered if place in self.shown]
         found = [replace(rows[place], variant=self.key(place)) for place in ordered]
         scores = [self.summaries[place].accuracy for place in (shown or ordered)]
         for accuracy, row in sorted(baselines, key=lambda baseline: baseline[0]):  # one that is put in moves the later
             found.insert(sum(score is not None and score.mean > accuracy for score in scores), row)
         table = Table(tuple(columns), tuple(found))
         rest = len(ordered) - len(shown)
-        if not self.front or not rest:
+        if not self.shown or not rest:
             return table
         return replace(table, shown=len(found) - rest, rest=f"{rest} {self.rest}")

@@ -31,8 +31,8 @@ def reading(layout: Layout) -> list[Paragraph]:
         *_few_documents(analysis),
         paragraph(_costs(layout.summaries)),
     ]
-    if layout.front:
-        order = "Sorted by the lower end of the interval. Methods on a Pareto front come first; the rest are folded."
+    if layout.shown:
+        order = "Sorted by the lower end of the interval. Methods on a Pareto front come first; most others are folded."
         said.insert(0, paragraph(order))
     if layout.settings:
         named = ", ".join(words.SETTINGS[name] for name in layout.settings)

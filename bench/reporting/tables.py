@@ -45,33 +45,42 @@ COSTS: dict[Cost, str] = {
 WORTH_TELLING = 0.05
 """A share of draws on a Pareto front below this isn't listed."""
 
-COST_COLUMNS = (Column("Trainable", Unit.COUNT), Column("Share", Unit.SHARE))
 MACHINE_COLUMNS = (
     Column("Train tokens/s", Unit.PER_SECOND),
     Column("Infer tokens/s", Unit.PER_SECOND),
     Column("Peak memory", Unit.BYTES),
     Column("Train time", Unit.SECONDS),
 )
+_OF_MACHINE = ("train_tokens_per_s", "eval_tokens_per_s", "peak_bytes", "train_s")
 FORGETTING = Column("Forgetting", Unit.NATS)
-ENERGY = Column("Energy", Unit.JOULES)
-SIZE_COLUMNS = (Column("Live tensors", Unit.BYTES), Column("Adapter", Unit.BYTES))
+_COST_COLUMNS = (
+    ("trainable", Column("Trainable", Unit.COUNT)),
+    ("trainable_share", Column("Share", Unit.SHARE)),
+    *zip(_OF_MACHINE, MACHINE_COLUMNS, strict=True),
+    ("live_peak_bytes", Column("Live tensors", Unit.BYTES)),
+    ("adapter_bytes", Column("Adapter", Unit.BYTES)),
+    ("forgetting", FORGETTING),
+    ("train_joules", Column("Energy", Unit.JOULES)),
+)
 
 
 def comparison(layout: Layout) -> Table:
-    """Every variant with its quality and its cost, the top group marked, and the baselines at their places."""
+    """Every variant with its quality and the costs that are known, the top group marked; the baselines at their places.
+
+    A cost that no variant's records tell has no column: speeds, where all runs shared the machine with others.
+    """
     analysis = layout.analysis
-    forgetting = [FORGETTING] if any(summary.forgetting for summary in layout.summaries) else []
-    energy = [ENERGY] if any(summary.train_joules for summary in layout.summaries) else []
+    costs = [
+        (name, column)
+        for name, column in _COST_COLUMNS
+        if any(getattr(summary, name) is not None for summary in layout.summaries)
+    ]
     columns = [
         *layout.columns,
         Column("Accuracy", Unit.SCORE),
         Column("Macro-F1", Unit.SCORE),
         Column("n", Unit.COUNT),
-        *COST_COLUMNS,
-        *MACHINE_COLUMNS,
-        *SIZE_COLUMNS,
-        *forgetting,
-        *energy,
+        *(column for _, column in costs),
     ]
     rows = {
         place: Row(
@@ -80,11 +89,7 @@ def comparison(layout: Layout) -> Table:
                 score(summary.accuracy, analysis.accuracy[place]),
                 score(summary.macro_f1, analysis.macro_f1[place]),
                 _n(summary),
-                *_means(summary.trainable, summary.trainable_share),
-                *machine_costs(summary),
-                *_means(summary.live_peak_bytes, summary.adapter_bytes),
-                *(_means(summary.forgetting) if forgetting else ()),
-                *(_means(summary.train_joules) if energy else ()),
+                *_means(*(getattr(summary, name) for name, _ in costs)),
             )
         )
         for place, summary in enumerate(layout.summaries)
@@ -112,7 +117,7 @@ def metrics(layout: Layout) -> Table | None:
 
 def machine_costs(summary: Summary) -> list[Cell]:
     """What depends on the machine, the cells under `MACHINE_COLUMNS`."""
-    return _means(summary.train_tokens_per_s, summary.eval_tokens_per_s, summary.peak_bytes, summary.train_s)
+    return _means(*(getattr(summary, name) for name in _OF_MACHINE))
 
 
 def _means(*found: Estimate | None) -> list[Cell]:
