@@ -143,9 +143,10 @@ def chain(found: Chain, label: Callable[[int], str], members: str, counted: str)
     said = [groups, " ", *row(found.places, label), f". Each is better than the next, {tested}"]
     if len(found.members) > len(found.places):
         said.append(" Each of the others can't be told from one of these at least.")
-    if found.floor is not None and len(found.above) > 1:
+    if found.floor is not None and found.members.index(found.floor) > 1:
         said += [" Among those whose mean is above that of ", code(label(found.floor))]
-        said += [f", there are {count(len(found.above))}: ", *row(found.above, label), "."]
+        above = [f", there are {count(len(found.above))}: ", *row(found.above, label), "."]
+        said += above if len(found.above) > 1 else [", no two are."]
     return paragraph(*said)
 
 

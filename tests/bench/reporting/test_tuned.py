@@ -10,15 +10,14 @@ import plotly.graph_objects
 import pytest
 from record_factory import DEMO, Variant, build_store, head, make_trial
 
-from bench.reporting import markdown, page, report
-from bench.reporting.model import Picture
+from bench.reporting import markdown, page, report, words
+from bench.reporting.model import Picture, Section
+from bench.stats.chain import Chain
 from bench.store.files import Store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    from bench.reporting.model import Section
 
 RATES = [1e-3, *(float(f"{rate:.4g}") for rate in np.geomspace(1e-5, 1e-2, 9))]
 SCORES = [0.35, 0.20, 0.28, 0.31, 0.30, 0.36, 0.38, 0.37, 0.33, None]
@@ -114,6 +113,25 @@ def test_verdicts_of_a_tuned_store_say_that_they_are_given_the_choice_and_by_how
         assert "These verdicts are given the settings that were chosen." in judged[title]
         assert " times as wide" in judged[title]
     assert "groups of variants are told apart:** " in judged["Groups that are told apart"]
+
+
+@pytest.mark.parametrize(
+    ("above", "told"),
+    [
+        ((0, 1), "whose mean is above that of `m2`, there are 2: `m0` > `m1`."),
+        ((0,), "above that of `m2`, no two are."),
+    ],
+)
+def test_groups_above_head_are_told_and_that_there_are_none(above: tuple[int, ...], told: str) -> None:
+    found = Chain(members=(0, 1, 2, 3), places=(0, 3), floor=2, above=above)
+    said = markdown.render(Section("", (words.chain(found, "m{}".format, "variants", "given the settings"),)))
+    assert told in said.replace("&gt;", ">")
+
+
+def test_nothing_is_told_of_groups_above_head_where_fewer_than_two_are() -> None:
+    found = Chain(members=(0, 1, 2, 3), places=(0, 3), floor=1, above=(0,))
+    said = markdown.render(Section("", (words.chain(found, "m{}".format, "variants", "given the settings"),)))
+    assert "whose mean is above" not in said
 
 
 def test_verdicts_of_a_store_without_searches_are_given_nothing(tmp_path: Path) -> None:
