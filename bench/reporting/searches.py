@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 EDGE = "▲"
 SETTINGS_SHOWN = 80
-_MOST_NAMED = 6
 _LITTLE_KNOWN = (
     " One search of a method says little about what another would choose, so among many methods only large differences "
     "are sure in that sense."
@@ -296,9 +295,7 @@ def _edges(one: Tuned) -> str:
 
 
 def _named(names: Sequence[str]) -> str:
-    distinct = list(dict.fromkeys(names))
-    more = len(distinct) - _MOST_NAMED
-    return listed([*distinct[:_MOST_NAMED], *([f"{count(more)} more"] if more > 0 else [])])
+    return listed(list(dict.fromkeys(names)))
 
 
 def by_trials(found: Sequence[Tuned]) -> Table | None:

@@ -186,6 +186,7 @@ def test_many_methods_have_the_best_of_them_in_sight_and_the_rest_folded_on_the_
     assert "<b>method_16</b>" in shown["data"][0]["hovertext"][0]
     assert shown["layout"]["yaxis"]["range"] == rest["layout"]["yaxis5"]["range"]
     said = _tuned(found)
+    assert "and 13 others" in said  # four of the 17 that aren't trained anew yet are named
     [folded] = [part for part in said.split("<details>") if "search-rates-more.svg" in part]
     assert folded.startswith("\n<summary>5 more methods</summary>")
     assert folded.rstrip().split("search-rates-more.svg")[1].startswith(")\n\n</details>")
