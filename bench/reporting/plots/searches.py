@@ -127,8 +127,9 @@ def _draw_rates(rated: dict[str, list[Tuned]], scale: Scale) -> Figure:
         for one in ones:
             _draw_trials(ax, one, scale.bottom)
         ax.set_title(clean(method, 20), fontsize=8)
+        ax.tick_params(labelsize=7)
     for ax in axes.flat[max(0, len(rated) - columns) : len(rated)]:
-        ax.tick_params(labelbottom=True, labelsize=7)  # the lowest of each column, which may end above the others
+        ax.tick_params(labelbottom=True)  # the lowest of each column, which may end above the others
     first = axes[0][0]
     first.set_xscale("log")
     first.set_xlim(scale.low, scale.high)
