@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from methods.errors import MethodError
+from methods.ia3_layer import scaled
 from methods.prepare import trainable
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class _IA3(nn.Module):
 
     def _scaled(self, x: torch.Tensor) -> torch.Tensor:
         scales = self.scales.flatten(1).unsqueeze(1)
-        return (x.reshape(len(scales), -1, x.shape[-1]) * scales).to(x.dtype).view(x.shape)
+        return scaled(x.reshape(len(scales), -1, x.shape[-1]), scales).view(x.shape)
 
 
 class _Head(nn.Module):

@@ -29,6 +29,7 @@ SUPPORT = frozenset(
         "errors",
         "from_peft",
         "hyperparameters",
+        "ia3_layer",
         "one_pass",
         "peft_config",
         "peft_method",
