@@ -1,12 +1,13 @@
 """Deterministic cost: what one fixed training step computes and holds, the same on every machine to the digit.
 
 The step runs on the CPU in fp32 with garbage collection off, on passages of fixed length and made-up tokens; torch's
-dispatcher shows every operator and every storage it makes.
+dispatcher shows every operator and every storage it makes. Large matrix products are counted, and not computed.
 """
 
 from __future__ import annotations
 
 import gc
+import math
 import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from bench.store.record import Compute
 from bench.training.train import Fitting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from bench.model.forward import Forward
     from bench.spec import TrainingSpec
@@ -42,12 +43,22 @@ FORMULAS = {
         sdpa_backward_flop_count(grad.shape, q.shape, k.shape, v.shape)
     ),
 }
+_PRODUCTS: dict[Any, Callable[..., tuple[int, ...]]] = {
+    _ATEN.mm: lambda a, b: (len(a), b.shape[1]),
+    _ATEN.addmm: lambda _, a, b: (len(a), b.shape[1]),
+    _ATEN.bmm: lambda a, b: (*a.shape[:2], b.shape[2]),
+    _ATEN.baddbmm: lambda _, a, b: (*a.shape[:2], b.shape[2]),
+}
+"""The shape of what each matrix product gives."""
+_LARGE = 10**8
+"""Products of so many floating-point operations aren't computed: those with frozen weights, nearly all of the time."""
 
 
 class Meter(TorchDispatchMode):
     """Counts operators and floating-point operations, and follows the bytes of all storages that are alive.
 
-    `held` are tensors that exist already, a model's parameters say; they count from the beginning.
+    A large matrix product gives zeros: the figures depend on shapes, and need no arithmetic. `held` are tensors that
+    exist already, a model's parameters say; they count from the beginning.
     """
 
     def __init__(self, held: list[torch.Tensor]) -> None:
@@ -69,7 +80,9 @@ class Meter(TorchDispatchMode):
                 result = func.decompose(*args, **(kwargs or {}))
             if result is not NotImplemented:
                 return result
-        result = func(*args, **(kwargs or {}))
+        result = _zeros(func, args)
+        if result is None:
+            result = func(*args, **(kwargs or {}))
         self.operators += 1
         formula = FORMULAS.get(func._overloadpacket)
         if formula is not None:
@@ -101,6 +114,15 @@ class Meter(TorchDispatchMode):
     def _release(self, key: int, size: int) -> None:
         self._known.discard(key)
         self.live_bytes -= size
+
+
+def _zeros(func: Any, args: tuple[Any, ...]) -> torch.Tensor | None:  # noqa: ANN401
+    """Return zeros in place of what a large product of dense matrices gives; None where it isn't one."""
+    shape_of = _PRODUCTS.get(func._overloadpacket)
+    if shape_of is None or any(matrix.layout is not torch.strided for matrix in args):
+        return None
+    shape, summed = shape_of(*args), args[-1].shape[-2]
+    return args[-1].new_zeros(shape) if 2 * math.prod(shape) * summed >= _LARGE else None
 
 
 def fixed_step(

@@ -46,6 +46,22 @@ def test_operations_of_a_linear_layer_are_those_counted_by_hand() -> None:
     assert meter.flops == 3 * forward  # the gradients of the weight and of the batch take as much each
 
 
+@pytest.mark.parametrize("stacked", [(), (2,)])
+def test_a_large_product_is_counted_and_held_but_not_computed(stacked: tuple[int, ...]) -> None:
+    rows, width = 500, 400
+    a, b = torch.ones(*stacked, rows, width), torch.ones(*stacked, width, width)
+    copies = 2 if stacked else 1
+    with compute.Meter([a, b]) as meter:
+        before = meter.live_bytes
+        large = a @ b
+        small = a[..., :3, :] @ b
+    assert meter.flops == copies * 2 * (rows + 3) * width * width
+    assert meter.live_bytes - before == 4 * copies * (rows + 3) * width
+    assert large.shape == (*stacked, rows, width)
+    assert not large.any()
+    assert (small == width).all()
+
+
 def test_attention_on_the_cpu_counts() -> None:
     queries, keys, values = (torch.ones(1, 2, tokens, 8) for tokens in (3, 5, 5))
     with compute.Meter([]) as meter:
