@@ -12,7 +12,6 @@ from methods.targets import Targets, matches, resolve_targets
 
 if TYPE_CHECKING:
     from peft import PeftConfig
-    from torch import nn
     from transformers import PreTrainedModel
 
     from methods.base import Plan
@@ -41,14 +40,6 @@ class IA3(PeftMethod):
     def free_in_one_pass(self) -> frozenset[str]:
         """The scales begin at one, whatever the rate."""
         return frozenset({"learning_rate"})
-
-    def adapt(self, model: PreTrainedModel, plan: Plan | None) -> nn.Module:
-        """Wrap the model by peft, and have its layers scale in the activations' own precision."""
-        from methods.ia3_layer import scale_in_own_precision
-
-        module = super().adapt(model, plan)
-        scale_in_own_precision(module)
-        return module
 
     def config(self, model: PreTrainedModel, plan: Plan | None) -> PeftConfig:
         """Return peft's configuration; which targets are feed-forward ones is peft's to know."""

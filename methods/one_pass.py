@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from methods.errors import MethodError
-from methods.ia3_layer import scaled
+from methods.peft_layers import scaled
 from methods.prepare import trainable
 
 if TYPE_CHECKING:

@@ -103,6 +103,8 @@ class PeftMethod(Method):
         """Wrap the model by peft, and keep what trains in float32 on a bfloat16 backbone."""
         from peft import get_peft_model
 
+        from methods.peft_layers import without_detours
+
         config: Any = self.config(model, plan)
         if feeds_embeddings(config):
             embeddings: Any = model.get_input_embeddings()
@@ -116,6 +118,7 @@ class PeftMethod(Method):
         for parameter in module.parameters():
             if parameter.requires_grad:  # peft does it for some of its types
                 parameter.data = parameter.data.float()
+        without_detours(module)
         if config.is_prompt_learning:
             with refusing(f"{self.name} can't tune {type(model).__name__}"):
                 read_right_token(module)

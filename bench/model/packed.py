@@ -9,6 +9,7 @@ their place takes part.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -237,7 +238,7 @@ def _block(
     block: GPT2Block, hidden: torch.Tensor, layout: Layout, prefix: KeysAndValues | None, only_last: bool
 ) -> torch.Tensor:
     """Return the block's output, [t, width], or for the last token of each passage alone [passages, width]."""
-    fused = layout.split(block.attn.c_attn(block.ln_1(hidden)))
+    fused = layout.split(block.attn.c_attn(_normed(block.ln_1, hidden)))
     pairs = zip(layout.groups, fused, strict=False)  # the filling belongs to no group
     attended = [_attend(block.attn, own, group, prefix, only_last) for group, own in pairs]
     if only_last:
@@ -245,7 +246,17 @@ def _block(
     elif layout.filling:
         attended.append(attended[0].new_zeros(layout.copies * layout.filling, attended[0].shape[1]))
     hidden = hidden + block.attn.c_proj(layout.cat(attended))
-    return hidden + block.mlp(block.ln_2(hidden))  # type: ignore[no-any-return]
+    return hidden + block.mlp(_normed(block.ln_2, hidden))  # type: ignore[no-any-return]
+
+
+def _normed(norm: torch.nn.Module, hidden: torch.Tensor) -> torch.Tensor:
+    """Return the norm of what the next product reads, in the precision that it is read in.
+
+    Autocast on CUDA would compute it from a copy in float32, of which the product takes a copy in bfloat16 again.
+    """
+    own = type(norm) is torch.nn.LayerNorm and norm.weight.dtype == norm.bias.dtype == hidden.dtype
+    with torch.autocast(hidden.device.type, enabled=False) if own else nullcontext():
+        return norm(hidden)  # type: ignore[no-any-return]
 
 
 def _attend(

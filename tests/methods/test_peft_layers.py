@@ -1,4 +1,4 @@
-"""IA3 scales bfloat16 activations as peft does, but for rounding, and without copies of them in float32."""
+"""LoRA and IA3 on bfloat16 activations give what they do by peft's own layers, without copies of these in float32."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from peft.tuners.ia3.layer import Linear
+from peft.tuners import ia3, lora
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import methods
 from methods import contract
-from methods.ia3_layer import ScaledLinear, scaled
+from methods.peft_layers import IA3Linear, LoraLinear, scaled
+from methods.prepare import trainable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,20 +23,21 @@ if TYPE_CHECKING:
 
 ROUNDING = 2**-8
 """How far a bfloat16 may be from the number that it stands for, as a share of it."""
+PLAIN_LORA = [(name, LoraLinear, lora.Linear, 0.0) for name in ("lora", "rslora", "pissa")]
 
 
-def adapted(precision: Callable[[Any], Any]) -> nn.Module:
-    """A tiny GPT-2 with scales that have learned something."""
-    module = methods.get("ia3")().apply(precision(contract.tiny_gpt2()))
+def adapted(precision: Callable[[Any], Any], method: str = "ia3") -> nn.Module:
+    """A tiny GPT-2 with an adapter that has learned something."""
+    module = methods.get(method)().apply(precision(contract.tiny_gpt2()))
     torch.manual_seed(1)
-    for name, parameter in module.named_parameters():
-        if "ia3_l" in name:
+    for name, parameter in trainable(module).items():
+        if "score" not in name:
             parameter.data += 0.1 * torch.randn_like(parameter)
     return module.eval()
 
 
-def layers(module: nn.Module) -> list[Linear]:
-    return [layer for layer in module.modules() if isinstance(layer, Linear)]
+def layers(module: nn.Module) -> list[Any]:
+    return [layer for layer in module.modules() if isinstance(layer, BaseTunerLayer)]
 
 
 @pytest.mark.parametrize("shape", [(50, 24), (3, 20, 24)])
@@ -77,23 +80,26 @@ def test_what_a_scale_learned_beside_one_is_not_rounded_away() -> None:
     assert (found == (x * scales).bfloat16()).double().mean() > 0.98
 
 
-def test_peft_own_layers_say_the_same() -> None:
-    ours = adapted(contract.in_bfloat16)
-    theirs = copy.deepcopy(ours)
-    for layer in layers(theirs):
-        layer.__class__ = Linear
-    found = []
-    for module in (ours, theirs):
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = contract.logits(module)
-        ids = torch.arange(24).view(2, 12)
-        with torch.autocast("cpu", torch.bfloat16):
-            module(input_ids=ids, labels=torch.tensor([0, 1])).loss.backward()
-        gradients = [layer.ia3_l["default"].grad for layer in layers(module)]
-        found.append([logits, *gradients])
-    assert [type(layer) for layer in layers(ours)] == [ScaledLinear] * 4
-    for own, peft in zip(*found, strict=True):
-        torch.testing.assert_close(own, peft, rtol=0, atol=0.03 * peft.abs().max().item())
+def logits_and_gradients(module: nn.Module) -> list[torch.Tensor]:
+    """What a bfloat16 module says under autocast, and the gradients of all that trains."""
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = contract.logits(module)
+        module(input_ids=torch.arange(24).view(2, 12), labels=torch.tensor([0, 1])).loss.backward()
+    return [logits, *(parameter.grad for parameter in trainable(module).values() if parameter.grad is not None)]
+
+
+@pytest.mark.parametrize(("method", "ours", "theirs", "off"), [("ia3", IA3Linear, ia3.Linear, 0.03), *PLAIN_LORA])
+def test_peft_own_layers_give_the_same(method: str, ours: type, theirs: type, off: float) -> None:
+    module = adapted(contract.in_bfloat16, method)
+    by_peft = copy.deepcopy(module)
+    own = [layer for layer in by_peft.modules() if type(layer) is ours]
+    assert own
+    for layer in own:
+        layer.__class__ = theirs
+    found = list(zip(logits_and_gradients(module), logits_and_gradients(by_peft), strict=True))
+    assert len(found) > 2 * len(own) * (method != "ia3")
+    for one, other in found:
+        assert (one - other).abs().max() <= off * other.abs().max()
 
 
 def test_no_activation_is_copied_in_float32() -> None:
@@ -128,4 +134,11 @@ def test_switched_off_or_merged_it_is_peft_own() -> None:
 
 
 def test_in_float32_the_layers_are_peft_own() -> None:
-    assert {type(layer) for layer in layers(adapted(lambda model: model))} == {Linear}
+    assert {type(layer) for layer in layers(adapted(lambda model: model))} == {ia3.Linear}
+    assert {type(layer) for layer in layers(adapted(lambda model: model, "lora"))} == {lora.Linear}
+
+
+def test_a_low_rank_update_that_is_more_is_peft_own() -> None:
+    assert {type(layer) for layer in layers(adapted(contract.in_bfloat16, "dora"))} == {lora.Linear}
+    dropping = methods.get("rslora")(lora_dropout=0.5).apply(contract.in_bfloat16(contract.tiny_gpt2()))
+    assert {type(layer) for layer in layers(dropping)} == {lora.Linear}
