@@ -29,8 +29,8 @@ EXAMPLE_COLUMNS = ["text_hash", "document", "category", "style"]
 CHECKPOINTS = ".checkpoints"
 LONG_EPOCH_S = 60.0
 """An epoch that takes so long is worth keeping without being asked."""
-_SLOWER_IN_ONE_PASS = {("cpu", "ia3")}
-"""Of which methods runs are quicker one by one, and on what (docs/speed.md)."""
+_SLOWER_IN_ONE_PASS = {("ia3", "cpu", "fp32")}
+"""Of which methods runs are quicker one by one, and where (docs/speed.md)."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ def _jobs(
 
 def _one_pass(spec: RunSpec) -> str | None:
     """Return what it has in common with runs that are quicker in one pass with it."""
-    return None if (spec.training.device, spec.variant.method) in _SLOWER_IN_ONE_PASS else spec.one_pass
+    where = (spec.variant.method, spec.training.device, spec.training.dtype)
+    return None if where in _SLOWER_IN_ONE_PASS else spec.one_pass
 
 
 def _hold_out(text: str, model: str, tokenizer: PreTrainedTokenizerFast, scratch: Path) -> None:

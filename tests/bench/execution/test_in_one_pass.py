@@ -95,7 +95,8 @@ def test_of_runs_that_go_together_those_are_taken_that_no_other_study_has(tmp_pa
 @pytest.mark.parametrize(
     ("model", "more", "expected"),
     [
-        ("gpt2", ("--no-timing",), {"lora", "head"}),
+        ("gpt2", ("--no-timing", "--dtype", "fp32"), {"lora", "head"}),
+        ("gpt2", ("--no-timing", "--dtype", "bf16"), {"lora", "head", "ia3"}),
         ("gpt2", (), set()),
         ("gpt2", ("--no-timing", "--checkpoint", "on"), set()),
         ("llama", ("--no-timing",), set()),
@@ -111,7 +112,7 @@ def test_those_are_trained_in_one_pass_that_are_quicker_so_and_lose_nothing_that
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of IA3 and prefix, on a CPU, none."""
+    """Of prefix none, and of IA3 on a CPU in fp32."""
     asked = _arguments(request.getfixturevalue(model), texts, tmp_path / "store", *more)
     call(monkeypatch, *asked, "--methods", "lora,head,ia3,prefix")
     assert {job.spec.variant.method for job in taken if job.one_pass} == expected
