@@ -135,6 +135,7 @@ class Ray:
                 pass
             for run, ended in self._attend():
                 if ended is None:
+                    self.results.owner.release(run.job.spec.uid)
                     waiting.insert(0, run.job)
                 else:
                     self._keep(run, ended)
@@ -262,9 +263,7 @@ class Ray:
         for run, ended in over:
             self._running.remove(run)
             self._rest_until = 0.0
-            if ended is None:
-                self.results.owner.release(run.job.spec.uid)
-            else:
+            if ended is not None:
                 self._shown.discard(run.job.spec.uid)
         return over
 
