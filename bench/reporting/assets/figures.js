@@ -113,7 +113,26 @@ function spaced(figure, width) {
   return figure;
 }
 
-// Of methods that aren't shown neither points nor rows are left.
+// Of many small pictures those that no trace is left in make room for the others.
+function closedUp({ data, layout }) {
+  const drawn = new Set(data.map(trace => trace.xaxis.slice("x".length)));
+  const panels = Object.keys(layout).filter(name => /^xaxis\d*$/.test(name)).map(name => name.slice("xaxis".length));
+  const now = new Map();
+  for (const panel of panels) {
+    const axes = [layout[`xaxis${panel}`], layout[`yaxis${panel}`]];
+    [`xaxis${panel}`, `yaxis${panel}`].forEach(name => delete layout[name]);
+    if (!drawn.has(panel)) continue;
+    const place = now.size ? String(now.size + 1) : "";
+    now.set(panel, place);
+    [layout[`xaxis${place}`], layout[`yaxis${place}`]] = axes;
+  }
+  layout.annotations = layout.annotations.filter(({ xref }) => drawn.has(xref.match(/\d*(?= domain)/)[0]));
+  const moved = name => name.replace(/^(.)(\d*)/, (_, axis, panel) => axis + now.get(panel));
+  for (const note of layout.annotations) [note.xref, note.yref] = [moved(note.xref), moved(note.yref)];
+  for (const trace of data) [trace.xaxis, trace.yaxis] = [moved(trace.xaxis), moved(trace.yaxis)];
+}
+
+// Of methods that aren't shown neither points nor rows are left, nor small pictures.
 function filtered(figure) {
   const rows = figure.layout.meta.rows;
   const left = rows.filter(isShown);
@@ -130,6 +149,7 @@ function filtered(figure) {
     yaxis.range = [left.length - 0.4, -0.6];
     meta.height = Math.max(120, Math.round(meta.height * left.length / rows.length));
   }
+  if (figure.layout.meta.columns > 2) closedUp(figure);
   return figure;
 }
 

@@ -196,6 +196,7 @@ def _trials(one: Tuned, bottom: float) -> dict[str, Any]:
             "size": [9 if place == chosen else 6 for place in range(len(points))],
             "color": [drawing.VERMILION if out else drawing.BLUE for out in stand_out],
         },
+        "meta": clean(one.search.method),
         "hovertext": said,
         "hovertemplate": drawing.HOVER,
     }

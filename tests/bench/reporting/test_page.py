@@ -16,7 +16,7 @@ import plotly.graph_objects
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, TimeoutError, expect, sync_playwright
-from record_factory import DEMO, Variant, build_baseline, build_store
+from record_factory import DEMO, Variant, build_baseline, build_store, make_trial
 
 from bench.reporting import document, page, report
 from bench.reporting.figures import FIGURES
@@ -519,6 +519,37 @@ def test_a_picture_that_nothing_chosen_is_in_says_so(explored: Visit) -> None:
     explored.page.get_by_role("button", name="lora-family").click()
     sweep.scroll_into_view_if_needed()
     expect(sweep).not_to_contain_text("None of the methods")
+
+
+def test_small_pictures_of_methods_that_are_not_shown_make_room_for_the_others(
+    browser: Browser, tmp_path: Path
+) -> None:
+    searched = [variant for variant in DEMO if variant.method in ("head", "ia3", "prefix")]
+    build_store(tmp_path, searched)
+    for default in searched:
+        for trial, rate in enumerate((default.hyperparameters["learning_rate"], 1e-4)):
+            variant = replace(default, hyperparameters={**default.hyperparameters, "learning_rate": rate})
+            Store(tmp_path).put(make_trial(variant, trial, [default.accuracy - 0.01 * trial]))
+    found = report(Store(tmp_path).read(), tmp_path, pictures=True)
+    visit = _visit(browser, _put(tmp_path / "searched.html", page.render(found)))
+    drawn = visit.page.locator("img[alt^='Validation accuracy of each trial']")
+    rates = visit.page.locator("figure", has=drawn)
+    rates.scroll_into_view_if_needed()
+    headings = rates.locator("text.annotation-text")
+    expect(headings).to_have_count(3)
+    names = headings.all_text_contents()
+    assert names[0] == "ia3"
+    left = headings.first.evaluate("heading => heading.getBoundingClientRect().left")
+    visit.page.get_by_role("button", name="prompts").click()
+    visit.page.get_by_role("button", name="anchors").click()
+    expect(headings).to_have_text(names[1:])
+    rates.scroll_into_view_if_needed()
+    assert headings.first.evaluate("heading => heading.getBoundingClientRect().left") == left
+    assert rates.locator(".point").count() == 4
+    rates.locator(".point").first.click(force=True)
+    assert visit.page.evaluate("chosen.getAll('select')") == [names[1]]
+    assert visit.complaints == []
+    visit.page.context.close()
 
 
 def test_the_contents_lead_to_a_section_and_leave_what_was_chosen(explored: Visit) -> None:
