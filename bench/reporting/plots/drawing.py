@@ -123,7 +123,8 @@ def plotly(
     """Return a plotly figure as JSON.
 
     The page arranges its panels, each `height` pixels high and so many side by side where there is room, colours it,
-    and gives its legend room. More than two side by side are on one scale, which stands at the edges.
+    and gives its legend room. More than two side by side are on one scale, which stands at the edges, and each of their
+    traces names its axes: a panel goes where none of its traces is shown.
 
     What a trace shows of a variant goes and stands out with it: `customdata` names the variant of each point, `meta`
     that of a whole trace, and `rows` that of each row, where the vertical axis counts these.
