@@ -33,11 +33,12 @@ class Nodes(NamedTuple):
         """What a study is told to run here."""
         return ["--engine", "ray", "--engine-set", f"address={self.cluster.address}"]
 
-    def kill(self) -> None:
-        """Kill a node, with all that runs there. What it kept is out of sight."""
+    def kill(self) -> str:
+        """Kill a node, with all that runs there; return Ray's name for it. What it kept is out of sight."""
         node = next(iter(self.cluster.worker_nodes))
         self.cluster.remove_node(node, allow_graceful=False)
         del self.folders[node]
+        return str(node.node_id)
 
     def add(self, *, head: bool = False) -> None:
         """Add a node."""
@@ -57,7 +58,8 @@ class Nodes(NamedTuple):
 def cluster(cpus: int = 1, **variables: str) -> Iterator[Nodes]:
     """Start it; its processes have these variables in their environment. Left, nothing of it stays."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="ray-") as work:
-        for name, value in {"RAY_USAGE_STATS_ENABLED": "0", **variables}.items():
+        (Path(work) / "ray").mkdir()  # where Ray notes the cluster's address; by itself it doesn't make the folder
+        for name, value in {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": work, **variables}.items():
             patch.setenv(name, value)
         nodes = Nodes(Cluster(), cpus, Path(work), {})
         try:

@@ -43,7 +43,6 @@ _LOST = (
     ray.exceptions.LocalRayletDiedError,
     ray.exceptions.ObjectLostError,
     ray.exceptions.TaskCancelledError,
-    ray.exceptions.TaskUnschedulableError,
 )
 _SAME = ("python", "torch", "transformers", "peft")
 """What is to be of one version everywhere, as results depend on it."""
@@ -98,7 +97,7 @@ class _Running:
 class Ray:
     """Gives the cluster as many runs at once as its nodes have room for, and keeps each result as it comes.
 
-    A run whose node is lost is begun again, up to TRIES times in all.
+    A run whose node is lost is begun again, up to TRIES times in all, and as often where it is timed again.
     """
 
     results: Results
@@ -171,6 +170,7 @@ class Ray:
             if (before := self.results.find(uid)) is None or alone(before):  # another study was quicker
                 return None
             ended = None
+            del self._losses[uid]
             while ended is None:
                 self._start(job, self._largest())
                 while not (over := self._attend()):
@@ -214,7 +214,7 @@ class Ray:
         asked, name = self._asked, f"{self.results.owner.name}-{job.scratch.name}"
         texts = self._packed(name, [path for path in sorted(job.scratch.iterdir()) if path.is_file()])
         if whole is not None:
-            texts = replace(texts, name=f"{name}-{job.spec.uid}")
+            texts = replace(texts, name=f"{name}-{job.spec.uid}-{self._losses[job.spec.uid]}")
             asked = {kind: whole["Resources"]["CPU"] if kind == "CPU" else 1.0 for kind in asked}
         self._names.add(texts.name)
         ref = job.spec.backbone
@@ -245,6 +245,9 @@ class Ray:
                 message = ray.get(next(run.messages))
             except ray.exceptions.OutOfMemoryError:
                 over.append((run, _ended(run, "oom", "OutOfMemoryError", "Ray ended it: its node's memory ran out")))
+            except ray.exceptions.TaskUnschedulableError:  # the node that it was for was gone before it began
+                time.sleep(_POLL_S)
+                over.append((run, None))
             except _LOST as error:
                 over.append((run, self._lost(run, error)))
             except ray.exceptions.RayError as error:  # perhaps of a node that is dying
